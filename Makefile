@@ -1,0 +1,77 @@
+# mimamori — `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TRAIN_STAMP := $(VENV)/.installed-train
+UV_VERSION := 0.13.9
+KAFKA_HOME := .cache/kafka
+CORPUS ?= ../shared/corpus
+RUN ?= runs/default
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench kafka-test train evaluate schemas lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f $(TRAIN_STAMP)
+	@touch $@
+
+$(TRAIN_STAMP): $(STAMP) requirements-train.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-train.lock
+	@touch $@
+
+install: $(STAMP)  ## .venv with everything pinned in requirements.lock
+
+demo: $(STAMP)  ## embedded Kafka + a worker + 40 sample posts, every decision printed
+	@$(BIN)/mimamori demo
+
+test: $(STAMP)  ## the whole test suite (real-Kafka tests are skipped without Java)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## ruff, mypy --strict, import rules, generated files current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m workers.schemas --check
+
+format: $(STAMP)  ## ruff's fixes and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+kafka-test: $(STAMP)  ## fetch Apache Kafka's jars from Maven Central and run the tests that need a real broker
+	tests/kafka/fetch.sh $(KAFKA_HOME)
+	MIMAMORI_REQUIRE=kafka $(BIN)/python -m pytest -m kafka
+
+bench: $(STAMP)  ## throughput of classifier and worker in one run, as JSON
+	$(BIN)/python -m benchmarks.throughput
+
+train: $(TRAIN_STAMP)  ## the shipped checkpoint from corpora and posts (CORPUS=dir RUN=dir); resumes after a kill
+	$(BIN)/python -m models.distill --corpus $(CORPUS) --out $(RUN)
+	$(BIN)/mimamori train --base $(RUN)/encoder --out $(RUN)/checkpoint
+
+evaluate: $(STAMP)  ## figures of the shipped checkpoint on the committed test split
+	$(BIN)/mimamori evaluate
+
+schemas: $(STAMP)  ## write docs/schemas/*.json and docs/asyncapi.yml from the record types
+	$(BIN)/python -m workers.schemas
+
+lock: $(STAMP)  ## resolve pyproject.toml again into the hashed lock files
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --extra dev --extra train -c requirements.lock pyproject.toml \
+	  -o requirements-train.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" -c requirements.lock pyproject.toml -o requirements-run.lock
+
+clean:  ## remove .venv, caches and what the demo left
+	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,187 @@
+"""Texts in, calibrated probabilities and the characters that carried them out.
+
+    Step 1  normalise; where the canonical spelling differs from the plain one, both are read
+    Step 2  words, WordPiece; texts longer than the model's positions are read in overlapping windows
+    Step 3  batches of like length through the encoder
+    Step 4  calibrate; a text's score is the highest over its readings and windows
+    Step 5  only for labels over their thresholds: gradient × embedding → spans of the original text
+
+Not thread-safe; the worker calls it from one thread.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+
+from models import checkpoint as checkpoints
+from models.checkpoint import Checkpoint
+from models.encoder import Encoder
+from models.labels import LABEL_IDS
+from models.normalize import Normalized, canonical, plain
+from models.tokenizer import load_tokenizer
+
+log = logging.getLogger(__name__)
+
+_TOKENS_PER_BATCH: Final = 2_048  # rows × longest: 64 posts of 32 tokens
+_ROWS_PER_BATCH: Final = 64
+_WINDOW_OVERLAP: Final = 64  # tokens
+_SPAN_SHARE: Final = 0.6  # of the positive attribution that spans must carry
+_SPAN_TOKENS: Final = 12
+_DECIMALS: Final = 4
+
+
+class Span(NamedTuple):
+    """Characters [start, end) of the original text that carried `label`."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """`scores` for every label; `spans` for those over the thresholds given."""
+
+    scores: dict[str, float]
+    spans: list[Span]
+
+
+@dataclass(slots=True)
+class _Sequence:
+    owner: int
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    reading: Normalized
+
+
+class Classifier:
+    """A loaded checkpoint."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.dtype, reason = (dtype, "asked for") if dtype else _best_dtype()
+        self.encoder = Encoder.load(checkpoint, self.dtype)
+        self.tokenizer = load_tokenizer(checkpoint.directory)
+        if max(self.tokenizer.vocabulary.values()) >= int(checkpoint.config["vocab_size"]):
+            raise checkpoints.CheckpointError(
+                f"{checkpoint.directory}: the tokenizer knows more tokens than the model has embeddings"
+            )
+        self._slope = torch.tensor([checkpoint.calibration[label][0] for label in checkpoint.labels])
+        self._intercept = torch.tensor([checkpoint.calibration[label][1] for label in checkpoint.labels])
+        log.info("classifier ready", extra={"model": checkpoint.version, "dtype": str(self.dtype), "why": reason})
+
+    @classmethod
+    def load(cls, directory: Path, dtype: torch.dtype | None = None) -> "Classifier":
+        """From a checkpoint directory; CheckpointError says what is wrong with it."""
+        return cls(checkpoints.load(directory), dtype)
+
+    @property
+    def version(self) -> str:
+        """Name and content hash of the checkpoint."""
+        return self.checkpoint.version
+
+    def classify(self, texts: Sequence[str], thresholds: Mapping[str, float] | None = None) -> list[Prediction]:
+        """One prediction a text, in order. `thresholds` default to the checkpoint's operating points."""
+        limits = thresholds or self.checkpoint.thresholds
+        sequences = [sequence for i, text in enumerate(texts) for sequence in self._sequences(i, text)]
+        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i].ids))
+        best = torch.full((len(texts), len(self.checkpoint.labels)), -1.0)
+        carrier = torch.zeros((len(texts), len(self.checkpoint.labels)), dtype=torch.long)
+        for chosen in _batches(order, sequences):
+            with torch.inference_mode():
+                ids, mask = self._pad([sequences[i] for i in chosen])
+                scores = self._calibrated(self.encoder.logits(self.encoder.embed(ids), mask))
+            for i, row in zip(chosen, scores, strict=True):
+                owner = sequences[i].owner
+                higher = row > best[owner]
+                best[owner] = torch.where(higher, row, best[owner])
+                carrier[owner][higher] = i
+        return [self._prediction(best[i], carrier[i], sequences, limits) for i in range(len(texts))]
+
+    def _sequences(self, owner: int, text: str) -> list[_Sequence]:
+        read = plain(text)
+        folded = canonical(read)
+        room = self.checkpoint.max_tokens - 2
+        found = []
+        for reading in (read,) if folded is read else (read, folded):
+            tokens = self.tokenizer.tokenize(reading.text)
+            step = room - min(_WINDOW_OVERLAP, room // 2)
+            for start in range(0, max(1, len(tokens.ids) - (room - step)), step):
+                window = slice(start, start + room)
+                found.append(_Sequence(owner, tokens.ids[window], tokens.offsets[window], reading))
+        return found
+
+    def _pad(self, sequences: Sequence[_Sequence]) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(len(sequence.ids) for sequence in sequences) + 2
+        t = self.tokenizer
+        rows = [[t.cls, *s.ids, t.sep] + [t.pad] * (width - 2 - len(s.ids)) for s in sequences]
+        lengths = torch.tensor([len(s.ids) + 2 for s in sequences])
+        return torch.tensor(rows), torch.arange(width)[None, :] < lengths[:, None]
+
+    def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(logits * self._slope + self._intercept)
+
+    def _prediction(
+        self, best: torch.Tensor, carrier: torch.Tensor, sequences: list[_Sequence], limits: Mapping[str, float]
+    ) -> Prediction:
+        by_label = dict(zip(self.checkpoint.labels, best.tolist(), strict=True))
+        scores = {label: round(by_label[label], _DECIMALS) for label in LABEL_IDS}
+        spans: list[Span] = []
+        for label in LABEL_IDS:
+            if scores[label] >= limits[label]:
+                column = self.checkpoint.labels.index(label)
+                spans += self._explain(sequences[int(carrier[column])], column, label)
+        return Prediction(scores, sorted(spans))
+
+    def _explain(self, sequence: _Sequence, column: int, label: str) -> list[Span]:
+        """Step 5: the tokens that hold most of the positive gradient × embedding, joined where they touch."""
+        if not sequence.ids:
+            return []
+        ids, mask = self._pad([sequence])
+        with torch.enable_grad():
+            words = self.encoder.embed(ids).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.encoder.logits(words, mask)[0, column], words)
+        carried = (gradient * words).sum(-1)[0, 1:-1].float().clamp(min=0).detach()
+        ranked = torch.argsort(carried, descending=True)[:_SPAN_TOKENS].tolist()
+        total = float(carried.sum())
+        chosen: list[int] = []
+        held = 0.0
+        for token in ranked:
+            if chosen and (held >= _SPAN_SHARE * total or carried[token] <= 0):
+                break
+            chosen.append(token)
+            held += float(carried[token])
+        ranges = sorted(sequence.reading.original(*sequence.offsets[token]) for token in chosen)
+        joined: list[tuple[int, int]] = []
+        for start, end in ranges:
+            if joined and start <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+            else:
+                joined.append((start, end))
+        return [Span(start, end, label) for start, end in joined]
+
+
+def _batches(order: list[int], sequences: list[_Sequence]) -> list[list[int]]:
+    """Step 3: neighbours in length, at most _TOKENS_PER_BATCH with padding."""
+    batches: list[list[int]] = []
+    for i in order:
+        width = len(sequences[i].ids) + 2
+        last = batches[-1] if batches else None
+        if last is None or len(last) >= _ROWS_PER_BATCH or (len(last) + 1) * width > _TOKENS_PER_BATCH:
+            batches.append([i])
+        else:
+            last.append(i)
+    return batches
+
+
+def _best_dtype() -> tuple[torch.dtype, str]:
+    """bf16 where the processor multiplies it natively, else fp32."""
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        supported = getattr(torch.cpu, name, None)
+        if supported is not None and supported():
+            return torch.bfloat16, f"the processor has {name.removeprefix('_is_').removesuffix('_supported')}"
+    return torch.float32, "the processor has no bf16 instructions"

@@ -1,0 +1,261 @@
+"""Fine-tune a Japanese BERT on labelled posts: one readable loop, seeded, resumable after each epoch.
+
+    Step 1  read the posts, split by author-batch
+    Step 2  multi-label fine-tuning; after each epoch the validation loss decides what is kept
+    Step 3  calibrate on validation: a slope and an intercept per label
+    Step 4  operating points on validation, for the cost of a miss against a false alarm
+    Step 5  write the checkpoint: fp16 weights, vocabulary, thresholds, calibration, figures
+
+Needs `transformers`. Works from an encoder that models.distill made, from any Japanese BERT directory, or from a
+checkpoint. Both readings of a post (plain and canonical) are trained on, since both are read later.
+"""
+
+import json
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional
+from tqdm import tqdm
+
+from models import data
+from models.checkpoint import CheckpointError
+from models.data import LabelledPost
+from models.labels import LABEL_IDS
+from models.normalize import canonical, plain
+from models.tokenizer import load_tokenizer
+
+_MAX_TOKENS: Final = 256
+_SMOOTHING: Final = 0.02  # of targets; keeps logits calibratable
+# A miss's cost against a false alarm's: F-beta's beta squared. A missed inducement is the worst bug there is.
+MISS_COST: Final = {"suicide_inducement": 2.0, "distress": 2.0, "threat": 1.5}
+_THRESHOLD_RANGE: Final = (0.2, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that changes the outcome beside base and data."""
+
+    seed: int = 1
+    epochs: int = 10
+    batch: int = 32
+    rate: float = 1e-4
+    warm_up: float = 0.1
+    weight_decay: float = 0.05
+    patience: int = 3
+
+
+def train(base: Path, posts_path: Path, out: Path, recipe: Recipe) -> dict[str, Any]:
+    """Fine-tune `base` into the checkpoint directory `out`; returns the validation figures."""
+    torch.manual_seed(recipe.seed)
+    rng = random.Random(recipe.seed)
+    posts = data.read(posts_path)  # Step 1
+    training, validation = _split(posts, rng)
+    model = _model(base)
+    tokenizer = load_tokenizer(base)
+    samples = [(reading, post.targets) for post in training for reading in _readings(post.text)]
+    rows = [(tokenizer.tokenize(text).ids[: _MAX_TOKENS - 2], targets) for text, targets in samples]
+    held = [(tokenizer.tokenize(plain(post.text).text).ids[: _MAX_TOKENS - 2], post.targets) for post in validation]
+    state_file = out / "training.pt"
+    out.mkdir(parents=True, exist_ok=True)
+    best = _fit(model, tokenizer, rows, held, recipe, state_file)  # Step 2
+    model.load_state_dict(best)
+    logits, targets = _logits(model, tokenizer, held)
+    calibration = {label: _platt(logits[:, i], targets[:, i]) for i, label in enumerate(LABEL_IDS)}  # Step 3
+    scores = torch.stack([torch.sigmoid(logits[:, i] * a + b) for i, (a, b) in enumerate(calibration.values())], dim=1)
+    thresholds = {  # Step 4
+        label: operating_point(scores[:, i], targets[:, i], MISS_COST.get(label, 1.0))
+        for i, label in enumerate(LABEL_IDS)
+    }
+    figures = {
+        "recipe": asdict(recipe),
+        "base": base.name,
+        "posts": {"train": len(training), "validation": len(validation), "readings": len(samples)},
+        "validation_loss": round(_loss(logits, targets).item(), 5),
+    }
+    _write(model, base, out, thresholds, calibration, figures)  # Step 5
+    state_file.unlink(missing_ok=True)
+    return figures
+
+
+def _split(posts: Sequence[LabelledPost], rng: random.Random) -> tuple[list[LabelledPost], list[LabelledPost]]:
+    """The committed split for the shipped posts; for anyone else's, a tenth of the batches (or posts) validates."""
+    training, validation = data.select(posts, "train"), data.select(posts, "validation")
+    if validation:
+        return training, validation
+    batches = sorted({post.batch for post in posts})
+    if len(batches) >= 10:
+        held = set(rng.sample(batches, max(1, len(batches) // 10)))
+        return [p for p in posts if p.batch not in held], [p for p in posts if p.batch in held]
+    shuffled = list(posts)
+    rng.shuffle(shuffled)
+    cut = max(1, len(shuffled) // 10)
+    return shuffled[cut:], shuffled[:cut]
+
+
+def _readings(text: str) -> list[str]:
+    read = plain(text)
+    folded = canonical(read)
+    return [read.text] if folded is read else [read.text, folded.text]
+
+
+def _model(base: Path) -> Any:
+    from transformers import BertForSequenceClassification
+
+    try:
+        return BertForSequenceClassification.from_pretrained(
+            str(base),
+            num_labels=len(LABEL_IDS),
+            id2label=dict(enumerate(LABEL_IDS)),
+            label2id={label: i for i, label in enumerate(LABEL_IDS)},
+            problem_type="multi_label_classification",
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{base}: no BERT directory: {str(error).splitlines()[0]}") from None
+
+
+def _fit(
+    model: Any, tokenizer: Any, rows: list[Any], held: list[Any], recipe: Recipe, state_file: Path
+) -> dict[str, torch.Tensor]:
+    decayed = [p for n, p in model.named_parameters() if p.ndim > 1]
+    plain_parameters = [p for n, p in model.named_parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain_parameters, "weight_decay": 0.0}],
+        lr=recipe.rate,
+    )
+    steps = recipe.epochs * -(-len(rows) // recipe.batch)
+    best_loss, best, first, waited = float("inf"), dict(model.state_dict()), 0, 0
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        best, best_loss, first, waited = state["best"], state["best_loss"], state["epoch"], state["waited"]
+    for epoch in range(first, recipe.epochs):
+        model.train()
+        rng = random.Random(recipe.seed * 1_000 + epoch)
+        torch.manual_seed(recipe.seed * 1_000 + epoch)
+        done = epoch * -(-len(rows) // recipe.batch)
+        batches = list(_batches(rows, recipe.batch, rng))
+        for i, batch in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5)):
+            step = done + i
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate * min(
+                    1.0,
+                    (step + 1) / max(1, recipe.warm_up * steps),
+                    (steps - step) / max(1.0, steps * (1 - recipe.warm_up)),
+                )
+            ids, mask, targets = _pad(tokenizer, batch)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = model(input_ids=ids, attention_mask=mask).logits.float()
+            loss = _loss(logits, targets * (1 - 2 * _SMOOTHING) + _SMOOTHING)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        held_loss = _loss(*_logits(model, tokenizer, held)).item()
+        print(json.dumps({"epoch": epoch + 1, "validation_loss": round(held_loss, 5)}), flush=True)
+        if held_loss < best_loss:
+            best_loss, waited = held_loss, 0
+            best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        else:
+            waited += 1
+        saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
+        torch.save({**saved, "best_loss": best_loss, "epoch": epoch + 1, "waited": waited}, state_file)
+        if waited >= recipe.patience:
+            break
+    return best
+
+
+def _batches(rows: list[Any], size: int, rng: random.Random) -> Iterator[list[Any]]:
+    """Shuffled batches of like length: sorted within windows of 16 batches."""
+    order = list(range(len(rows)))
+    rng.shuffle(order)
+    batches = []
+    for start in range(0, len(order), size * 16):
+        window = sorted(order[start : start + size * 16], key=lambda i: len(rows[i][0]))
+        batches += [[rows[i] for i in window[j : j + size]] for j in range(0, len(window), size)]
+    rng.shuffle(batches)
+    yield from batches
+
+
+def _pad(tokenizer: Any, batch: list[Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    width = max(len(ids) for ids, _ in batch) + 2
+    ids = torch.full((len(batch), width), tokenizer.pad)
+    mask = torch.zeros((len(batch), width), dtype=torch.long)
+    for i, (row, _) in enumerate(batch):
+        ids[i, : len(row) + 2] = torch.tensor([tokenizer.cls, *row, tokenizer.sep])
+        mask[i, : len(row) + 2] = 1
+    return ids, mask, torch.tensor([targets for _, targets in batch])
+
+
+def _loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, targets)
+
+
+@torch.no_grad()
+def _logits(model: Any, tokenizer: Any, rows: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    model.eval()
+    found, targets = [], []
+    for start in range(0, len(rows), 64):
+        ids, mask, wanted = _pad(tokenizer, rows[start : start + 64])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found.append(model(input_ids=ids, attention_mask=mask).logits.float())
+        targets.append(wanted)
+    return torch.cat(found).clone(), torch.cat(targets).clone()
+
+
+def _platt(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
+    """Slope and intercept that minimise the log loss, drawn towards (1, 0) where there is little to learn from."""
+    parameters = torch.tensor([1.0, 0.0], requires_grad=True)
+    optimizer = torch.optim.LBFGS([parameters], max_iter=100)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = _loss(logits * parameters[0] + parameters[1], targets) * len(targets)
+        loss = loss + (parameters[0] - 1) ** 2 + 0.1 * parameters[1] ** 2
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    slope, intercept = parameters.tolist()
+    return round(max(slope, 0.05), 4), round(intercept, 4)
+
+
+def operating_point(scores: torch.Tensor, targets: torch.Tensor, miss_cost: float) -> float:
+    """The threshold with the best F-beta, beta² = `miss_cost`; of equals the one in the middle."""
+    candidates = torch.arange(_THRESHOLD_RANGE[0], _THRESHOLD_RANGE[1] + 1e-6, 0.01)
+    values = []
+    for threshold in candidates:
+        flagged = scores >= threshold
+        hit = float((flagged & (targets > 0)).sum())
+        false, missed = float((flagged & (targets == 0)).sum()), float((~flagged & (targets > 0)).sum())
+        values.append((1 + miss_cost) * hit / max(1e-9, (1 + miss_cost) * hit + miss_cost * missed + false))
+    table = torch.tensor(values)
+    equals = candidates[table >= table.max() - 1e-9]
+    return round(float(equals[len(equals) // 2]), 2)
+
+
+def _write(
+    model: Any,
+    base: Path,
+    out: Path,
+    thresholds: dict[str, float],
+    calibration: dict[str, tuple[float, float]],
+    figures: dict[str, Any],
+) -> None:
+    model.config.dtype = "float16"
+    model.config.save_pretrained(str(out))
+    weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    for name in ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"):
+        if (base / name).exists() and (base / name) != (out / name):
+            shutil.copyfile(base / name, out / name)
+    for name, content in (("thresholds", thresholds), ("calibration", calibration), ("training", figures)):
+        (out / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

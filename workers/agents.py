@@ -1,0 +1,229 @@
+"""The one agent: the loop that keeps the contract's guarantees, over `posts` and `staff-reviews` together.
+
+    Step 1  take up to N records or T seconds, raw bytes, nothing acknowledged
+    Step 2  decode → record or dead letter
+    Step 3  classify in a one-thread executor; the next sub-batch is classified while this one is decided
+    Step 4  decide in offset order, write the author's row (with what it owes) and the post's row
+    Step 5  await the changelog's acknowledgement, then send every output and await theirs
+    Step 6  mark the offsets finished: only now may a commit cover them
+
+A kill between any two steps leaves at most work that is repeated to the same bytes. What cannot be finished ends the
+process (GuaranteeAtRisk), and the next owner starts from the commit. One agent, because two would race on an author's
+row; concurrency 1, because Faust commits past unfinished records otherwise.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from workers.admin import Health
+from workers.app import TableStore, committed, source_partitions
+from workers.errors import GuaranteeAtRisk
+from workers.events import Topic
+from workers.ledger import Ledger
+from workers.pipeline import Decoded, Incoming, Pipeline
+from workers.state import Output
+from workers.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+TAKE_RECORDS: Final = 256
+TAKE_SECONDS: Final = 0.05
+SUB_BATCH: Final = 64
+TICK_SECONDS: Final = 1.0
+DRAIN_SECONDS: Final = 90.0  # one worst batch: the classifier's deadline and the sends
+BATCH_DEADLINE_SECONDS: Final = 180.0
+CLOCK_GRACE_MS: Final = 2_000  # after due_at, so that records stamped before it have reached the log
+
+
+class Loop:
+    """The agent's body and what runs beside it. All on one event loop; `_busy` keeps batches and clocks apart."""
+
+    def __init__(
+        self,
+        app: Any,
+        store: TableStore,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        kinds: dict[str, Topic],
+        physical: dict[Topic, str],
+        health: Health,
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self.app, self.store, self.pipeline, self.ledger = app, store, pipeline, ledger
+        self.kinds, self.health, self.metrics, self._fail = kinds, health, metrics, fail
+        self._source_topics = set(kinds)
+        self._outputs = {
+            topic: app.topic(name, key_serializer="raw", value_serializer="raw", acks=False)
+            for topic, name in physical.items()
+        }
+        self._busy = asyncio.Lock()
+
+    # -- the agent -------------------------------------------------------------------------------------------------
+
+    async def run(self, stream: Any) -> None:
+        """Body of the Faust agent; no exception leaves it but cancellation."""
+        async for events in stream.noack_take(TAKE_RECORDS, within=TAKE_SECONDS):
+            try:
+                async with self._busy:
+                    await self._batch(events)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 # an exception here would make Faust acknowledge the batch
+                self._fail(error)
+                await asyncio.Event().wait()  # nothing may go on; the process is ending
+
+    async def _batch(self, events: Sequence[Any]) -> None:
+        started = time.monotonic()
+        self.health.batch_deadline = started + BATCH_DEADLINE_SECONDS
+        live = [event for event in events if self._owned(event.message)]
+        batch = [self._incoming(event.message) for event in live]  # Step 1
+        outputs: list[Output] = []
+        decoded = [self.pipeline.decode(record) for record in batch]  # Step 2
+        parts = [decoded[i : i + SUB_BATCH] for i in range(0, len(decoded), SUB_BATCH)]
+        ahead = self._classify(parts[0]) if parts else None
+        for i, part in enumerate(parts):
+            assert ahead is not None
+            scored = await ahead  # Step 3
+            ahead = self._classify(parts[i + 1]) if i + 1 < len(parts) else None
+            for one, result in zip(part, scored, strict=True):
+                outputs += self.pipeline.apply(one, result)  # Step 4
+        await self._deliver(outputs)  # Step 5
+        for record in batch:  # Step 6
+            self.ledger.finish(record.topic, record.partition, record.offset)
+            self.metrics.records.labels(record.kind.value).inc()
+        for event in events:
+            event.ack()
+        self.health.batch_deadline = None
+        self.metrics.batch_records.observe(len(batch))
+        self.metrics.batch_seconds.observe(time.monotonic() - started)
+
+    def _owned(self, message: Any) -> bool:
+        """A record buffered before a rebalance is read again by its owner."""
+        return bool(message.generation_id == self.app.consumer_generation_id)
+
+    def _incoming(self, message: Any) -> Incoming:
+        headers = message.headers.items() if isinstance(message.headers, dict) else message.headers or ()
+        return Incoming(
+            kind=self.kinds[message.topic],
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            timestamp_ms=round(message.timestamp * 1000),
+            key=message.key,
+            value=message.value,
+            headers=tuple(headers),
+        )
+
+    def _classify(self, part: Sequence[Decoded]) -> Awaitable[list[Any]]:
+        async def timed() -> list[Any]:
+            started = time.monotonic()
+            result = await self.pipeline.classify(part)
+            self.metrics.classify_seconds.observe(time.monotonic() - started)
+            return list(result)
+
+        return asyncio.ensure_future(timed())
+
+    async def _deliver(self, outputs: Sequence[Output]) -> None:
+        await self.store.flush()
+        pending = [
+            await self._outputs[output.topic].send(key=output.key, value=output.value, headers=self._headers(output))
+            for output in outputs
+        ]
+        for output, sent in zip(outputs, pending, strict=True):
+            try:
+                await sent
+            except Exception as error:  # noqa: BLE001 # whatever the client raises, the record is not there
+                raise GuaranteeAtRisk(f"{output.topic} took no record: {type(error).__name__}") from None
+            self.metrics.outputs.labels(output.topic.value).inc()
+            for label, counter in self._counters(output):
+                counter.labels(label).inc()
+
+    # -- around it -------------------------------------------------------------------------------------------------
+
+    async def quiet(self) -> None:
+        """Wait, within bounds, until no batch is in flight; then commit what is finished."""
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async with self._busy:
+                    await self.app.consumer.commit()
+        except TimeoutError:
+            self._fail(GuaranteeAtRisk(f"a batch did not finish within {DRAIN_SECONDS} s of a rebalance or shutdown"))
+            raise
+
+    async def on_revoked(self, revoked: Any) -> None:
+        """Nothing of a partition may be written once another replica owns it."""
+        self.health.recovered = False
+        await self.quiet()
+        self.ledger.forget({(tp.topic, tp.partition) for tp in revoked})
+
+    async def on_rebalanced(self) -> None:
+        """The assignment stands and the table has caught up with its changelog."""
+        owned = source_partitions(self.app, self._source_topics)
+        self.ledger.keep(owned)
+        self.health.assigned = self.health.recovered = True
+        self.metrics.partitions.set(len(owned))
+        log.info("rebalanced", extra={"partitions": len(owned)})
+
+    async def tick(self) -> None:
+        """Every second: beat, lag, and the clocks of partitions that are caught up."""
+        self.health.beat = time.monotonic()
+        if not self.health.recovered or self.app.rebalancing or self._busy.locked():
+            return
+        now_ms = int(time.time() * 1000) - CLOCK_GRACE_MS
+        owned = source_partitions(self.app, self._source_topics)
+        ends = await self.app.consumer.highwaters(*[_tp(self.app, t, p) for t, p in owned]) if owned else {}
+        caught_up: dict[int, bool] = {}
+        for tp, end in ends.items():
+            position = self.ledger.next(tp.topic, tp.partition) or committed(self.app, tp.topic, tp.partition) or 0
+            behind = max(0, (end or 0) - position)
+            self.metrics.lag.labels(tp.topic, str(tp.partition)).set(behind)
+            caught_up[tp.partition] = caught_up.get(tp.partition, True) and behind == 0
+        async with self._busy:
+            if self.app.rebalancing:
+                return
+            for partition in (p for p, done in caught_up.items() if done):
+                await self._run_out(partition, now_ms)
+
+    async def _run_out(self, partition: int, now_ms: int) -> None:
+        for author_id, post_id, clock in self.pipeline.due(partition, now_ms):
+            await self._deliver(self.pipeline.fire(partition, author_id, post_id, clock))
+            self.pipeline.settle(partition, clock)
+            await self.store.flush()
+            self.metrics.clocks_fired.inc()
+
+    async def ticking(self) -> None:
+        """Run `tick` for ever; an error in it is as grave as one in a batch."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                await self.tick()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 # reported, never swallowed
+                self._fail(error)
+
+    @staticmethod
+    def _headers(output: Output) -> list[tuple[str, bytes]]:
+        if output.topic is not Topic.DEAD_LETTERS:
+            return []
+        return [("failed_at", str(int(time.time() * 1000)).encode()), ("attempts", b"1")]
+
+    def _counters(self, output: Output) -> list[tuple[str, Any]]:
+        # The records are ours and canonical: these substrings stand in them exactly once.
+        if output.topic is Topic.ACTIONS:
+            return [(_between(output.value, b'"action":"', b'"'), self.metrics.actions)]
+        if output.topic is Topic.DEAD_LETTERS:
+            return [(_between(output.value, b'"error":{"type":"', b'"'), self.metrics.dead_letters)]
+        return []
+
+
+def _between(value: bytes, left: bytes, right: bytes) -> str:
+    return value.split(left, 1)[1].split(right, 1)[0].decode()
+
+
+def _tp(app: Any, topic: str, partition: int) -> Any:
+    return app.consumer._new_topicpartition(topic, partition)

@@ -1,0 +1,202 @@
+"""The command line. Each command imports what it needs when it runs, so that --help is quick.
+
+Exit codes: 0 done, 1 some input was bad, 2 wrong use or configuration, 3 Kafka does not answer, 4 the worker ended
+because a guarantee was at risk.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from workers import __version__
+from workers.errors import MimamoriError, UsageError
+
+_USAGE = UsageError.exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of `mimamori`."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return command(arguments)
+    except MimamoriError as error:
+        print(f"mimamori: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mimamori",
+        description="見守り: event-driven moderation of Japanese posts on Kafka.",
+        epilog="Settings come from the environment (MIMAMORI_*); docs/operations.md lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"mimamori {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], summary: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        return command
+
+    demo = add(
+        "demo", _demo, "embedded Kafka, a worker, sample posts; prints every decision", "mimamori demo --posts my.jsonl"
+    )
+    demo.add_argument("--posts", type=Path, metavar="FILE", help="JSON lines of post/1 records instead of the samples")
+    add(
+        "worker",
+        _worker,
+        "run one worker replica until SIGTERM",
+        "MIMAMORI_BOOTSTRAP_SERVERS=kafka:9092 mimamori worker",
+    )
+    topics = add(
+        "topics", _topics, "show or make the difference between topics.yml and the cluster", "mimamori topics plan"
+    )
+    topics.add_argument(
+        "verb", choices=["plan", "apply"], help="plan only shows; apply shows, then does; never deletes"
+    )
+    classify = add(
+        "classify",
+        _classify,
+        "JSON lines {text, id} in, JSON lines with scores out, same order, no Kafka",
+        'echo \'{"text": "今日はいい天気"}\' | mimamori classify',
+    )
+    classify.add_argument("file", nargs="?", type=Path, help="input file; stdin without it")
+    classify.add_argument("--model", type=Path, metavar="DIR", help="checkpoint directory; the shipped one without it")
+    train = add(
+        "train",
+        _train,
+        "fine-tune a Japanese BERT on labelled posts; resumes after a kill",
+        "mimamori train --base runs/default/encoder --out runs/default/checkpoint",
+    )
+    train.add_argument("--base", type=Path, required=True, metavar="DIR", help="encoder or checkpoint to start from")
+    train.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint directory to write")
+    train.add_argument("--seed", type=int, default=1)
+    train.add_argument("--epochs", type=_positive)
+    evaluate = add(
+        "evaluate",
+        _evaluate,
+        "measure a checkpoint on labelled posts",
+        "mimamori evaluate --split test --json report.json",
+    )
+    evaluate.add_argument("checkpoint", nargs="?", type=Path, help="checkpoint directory; the shipped one without it")
+    evaluate.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
+    evaluate.add_argument("--split", choices=["train", "validation", "test", "all"], default="test")
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
+    return parser
+
+
+def _positive(raw: str) -> int:
+    value = int(raw)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from workers import demo
+
+    return demo.run(arguments.posts)
+
+
+def _worker(_: argparse.Namespace) -> int:
+    from workers import settings
+    from workers.run import Replica
+
+    loaded = settings.load()
+    with _checkpoint_errors():
+        return Replica(loaded).run()
+
+
+def _topics(arguments: argparse.Namespace) -> int:
+    from workers import settings, topics
+
+    loaded = settings.load()
+    return asyncio.run(
+        topics.command(
+            arguments.verb,
+            bootstrap=loaded.bootstrap_servers,
+            topics_file=settings.topics_file(loaded),
+            prefix=loaded.topic_prefix,
+            group=loaded.group,
+        )
+    )
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from workers import classify, settings
+
+    loaded = settings.load()
+    source = sys.stdin.buffer
+    if arguments.file is not None:
+        try:
+            source = arguments.file.open("rb")
+        except OSError as error:
+            raise UsageError(f"{arguments.file}: {error.strerror}") from None
+    with source, _checkpoint_errors():
+        return classify.run(source, sys.stdout, arguments.model or loaded.model, loaded.torch_threads)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    with _checkpoint_errors():
+        from models import data
+        from models.train import Recipe, train
+
+        recipe = Recipe(seed=arguments.seed)
+        if arguments.epochs:
+            recipe = Recipe(seed=arguments.seed, epochs=arguments.epochs)
+        figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe)
+        print(json.dumps(figures, ensure_ascii=False, indent=1))
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    with _checkpoint_errors():
+        from models import data
+        from models.checkpoint import SHIPPED
+        from models.classifier import Classifier
+        from models.evaluate import evaluate, table
+
+        posts = data.read(arguments.data or data.SHIPPED)
+        if arguments.split != "all" and arguments.data is None:
+            posts = data.select(posts, arguments.split)
+        report = evaluate(Classifier.load(arguments.checkpoint or SHIPPED), posts)
+        print(table(report))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+class _checkpoint_errors:  # reads as a statement
+    """models knows nothing of exit codes: its errors about files become wrong use here."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        from models.checkpoint import CheckpointError
+        from models.data import DataError
+
+        if isinstance(error, CheckpointError | DataError):
+            raise UsageError(str(error)) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

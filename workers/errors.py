@@ -1,0 +1,73 @@
+"""Every error that mimamori raises on purpose, in one tree.
+
+    MimamoriError
+    ├── UsageError            wrong use or configuration: exit 2, one line, no traceback
+    │   ├── SettingsError     an environment variable
+    │   ├── TopicsError       topics.yml, or a cluster that contradicts it
+    │   └── PolicyError       a policy file
+    ├── Unavailable           something outside does not answer: exit 3; starting again can help
+    ├── BadRecord             one record is at fault: it becomes a dead letter; a retry cannot help
+    └── GuaranteeAtRisk       the worker must not run on: exit 4, and the next owner starts from the commit
+
+A checkpoint's errors live in models.checkpoint, since models never imports workers. No message carries post text.
+"""
+
+from enum import StrEnum
+
+
+class MimamoriError(Exception):
+    """Base of all; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(MimamoriError):
+    """Wrong use or configuration; a person has to change something."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """An environment variable is misspelt or invalid."""
+
+
+class TopicsError(UsageError):
+    """topics.yml is invalid, or the cluster contradicts it."""
+
+
+class PolicyError(UsageError):
+    """A policy file is invalid."""
+
+
+class Unavailable(MimamoriError):
+    """Kafka (or another outside part) does not answer; trying again can help."""
+
+    exit_code = 3
+
+
+class GuaranteeAtRisk(MimamoriError):
+    """A guarantee of the contract may not hold any longer: the process ends rather than run on."""
+
+    exit_code = 4
+
+
+class Fault(StrEnum):
+    """Why a record is a dead letter (`error.type` of dead-letter/1)."""
+
+    NOT_JSON = "not_json"
+    WRONG_SCHEMA = "wrong_schema"
+    INVALID_FIELD = "invalid_field"
+    WRONG_KEY = "wrong_key"
+    TOO_LARGE = "too_large"
+    REVISION_CONFLICT = "revision_conflict"
+    UNKNOWN_SUBJECT = "unknown_subject"
+    PROCESSING_FAILED = "processing_failed"
+
+
+class BadRecord(MimamoriError):
+    """A record that cannot be processed. `message` names the field and never carries its value."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(f"{fault}: {message}")
+        self.fault = fault
+        self.message = message

@@ -1,0 +1,283 @@
+"""One staff review, appeal or outside request, one author's state → the next state and every record owed. Pure.
+
+A review always adds a record to its case (opening one where the decision had none), so staff see every step; a human
+verdict may emit an action (`automated` false). A termination needs two people. Not here yet: business calendars, lanes
+per requester, legal evidence (the policy issue).
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from models.labels import DISTRESS
+from workers import cases, notices
+from workers.cases import Status
+from workers.codec import encode, make_id, output_id
+from workers.decide import Context, Step, source_name
+from workers.errors import BadRecord, Fault
+from workers.events import (
+    Action,
+    Dossier,
+    DossierPost,
+    ModerationAction,
+    Priority,
+    Review,
+    Source,
+    Topic,
+    Verdict,
+    from_kafka_ms,
+    to_kafka_ms,
+)
+from workers.judge import history
+from workers.state import (
+    MAX_CASES,
+    MAX_STRIKES,
+    AuthorRow,
+    Case,
+    Clock,
+    Entry,
+    Output,
+    PostRow,
+    Remembered,
+    Strike,
+    changed,
+    dump,
+    post_key,
+    review_key,
+)
+
+STATUS_AFTER: Final[dict[Verdict, Status]] = {
+    Verdict.CONFIRM: "updated",
+    Verdict.OVERTURN: "closed",
+    Verdict.CHANGE_ACTION: "updated",
+    Verdict.HOLD: "claimed",
+    Verdict.LEGAL_HOLD: "claimed",
+    Verdict.HAND_OFF: "handed_off",
+    Verdict.ANSWERED: "answered",
+    Verdict.CLOSE: "closed",
+    Verdict.REOPEN: "reopened",
+    Verdict.APPEAL_FILED: "reopened",
+    Verdict.APPEAL_GRANTED: "closed",
+    Verdict.APPEAL_DENIED: "closed",
+    Verdict.REMOVAL_REQUESTED: "updated",
+}
+
+
+def content_of(review: Review) -> str:
+    """What must be the same when a review is sent again."""
+    return make_id(encode(review).decode())
+
+
+def remembered(row: Remembered | None, review: Review) -> list[Output] | None:
+    """What this very review yielded before; raises where its content differs."""
+    if row is None:
+        return None
+    if row.content != content_of(review):
+        raise BadRecord(Fault.REVISION_CONFLICT, "this review_id was sent before with other content")
+    return row.outputs
+
+
+def decide_review(
+    context: Context, author: AuthorRow, row: PostRow | None, review: Review, source: Source, kafka_ms: int
+) -> Step:
+    """A review not seen before."""
+    case = next((c for c in author.cases if c.case_id == review.case_id), None)
+    known_decision = row is not None and review.decision_id in _decisions(row)
+    if row is None or (review.case_id is not None and case is None) or (case is None and not known_decision):
+        raise BadRecord(Fault.UNKNOWN_SUBJECT, "no such case or decision of this author and post")
+    draft = _Draft(context, author, row, review, kafka_ms)
+    draft.apply(case)
+    return draft.step(source)
+
+
+def _decisions(row: PostRow) -> set[str]:
+    return {row.decision_id, *(output_key(r) for r in row.revisions)}
+
+
+def output_key(revision: Remembered) -> str:
+    """The decision_id that a remembered revision yielded."""
+    for output in revision.outputs:
+        if output.topic is Topic.DECISIONS:
+            return str(msgspec.json.decode(output.value)["decision_id"])
+    return ""
+
+
+class _Draft:
+    def __init__(self, context: Context, author: AuthorRow, row: PostRow, review: Review, kafka_ms: int) -> None:
+        self.context, self.policy = context, context.policy
+        self.author, self.row, self.review = author, row, review
+        self.at = from_kafka_ms(kafka_ms)
+        self.event_ms = min(to_kafka_ms(review.occurred_at), kafka_ms)
+        self.outputs: list[Output] = []
+        self.clocks_set: list[tuple[str, Clock]] = []
+        self.clocks_cleared: list[Clock] = []
+        self.reasons = [self.policy.reason("review", verdict=review.verdict.value)]
+
+    def apply(self, case: Case | None) -> None:
+        verdict = self.review.verdict
+        if verdict is Verdict.CONFIRM:
+            self._confirm()
+        elif verdict in (Verdict.OVERTURN, Verdict.APPEAL_GRANTED):
+            self._undo()
+        elif verdict is Verdict.CHANGE_ACTION and self.review.action is not None:
+            self._change(self.review.action)
+        self._add_to_case(case)
+
+    def _confirm(self) -> None:
+        strikes = [s for s in self.author.strikes if s.post_id != self.review.post_id]
+        mine = next((s for s in self.author.strikes if s.post_id == self.review.post_id), None)
+        if mine is None and self.row.labels:
+            mine = Strike(
+                post_id=self.review.post_id,
+                labels=self.row.labels,
+                at_ms=self.row.last_ms,
+                decision_id=self.row.decision_id,
+            )
+        if mine is not None:
+            kept = sorted([*strikes, changed(mine, confirmed=True)], key=lambda s: (s.at_ms, s.post_id))
+            self.author = changed(self.author, strikes=kept[-MAX_STRIKES:])
+
+    def _undo(self) -> None:
+        strikes = [s for s in self.author.strikes if s.post_id != self.review.post_id]
+        self.author = changed(self.author, strikes=strikes)
+        self._clear_clock()
+        if self.row.standing is not Action.NONE:
+            self._emit(Action.RESTORE)
+
+    def _change(self, action: Action) -> None:
+        if action is Action.TERMINATE and self.row.terminate_first in ("", self.review.reviewer_id):
+            self.row = changed(self.row, terminate_first=self.review.reviewer_id)
+            self.reasons.append(self.policy.reason("second_person"))
+            return
+        self._clear_clock()
+        if action is not Action.NONE:
+            self._emit(action)
+
+    def _clear_clock(self) -> None:
+        if self.row.clock is not None:
+            self.clocks_cleared.append(self.row.clock)
+            self.row = changed(self.row, clock=None)
+
+    def _emit(self, action: Action) -> None:
+        clocks = self.policy.data.clocks
+        asks, lifts = action is Action.REQUEST_REMOVAL, action is Action.RESTORE
+        due_at = self.at + timedelta(hours=clocks.removal_hours) if asks else None
+        appeal_until = None if lifts else self.at + timedelta(days=clocks.appeal_days)
+        clause = "" if lifts else self.row.clause
+        record = ModerationAction(
+            action_id=output_id(Topic.ACTIONS, self.review.review_id, action.value),
+            cause=self.review.review_id,
+            automated=False,
+            decision_id=self.row.decision_id,
+            post_id=self.review.post_id,
+            author_id=self.review.author_id,
+            action=action,
+            clause=clause,
+            reasons=list(self.reasons),
+            notice=notices.notice(
+                self.policy,
+                action,
+                clause=clause,
+                labels=self.row.labels,
+                due_at=due_at,
+                appeal_until=appeal_until,
+                in_distress=False,
+            ),
+            due_at=due_at,
+            reversible=action not in (Action.REMOVE, Action.SUSPEND, Action.TERMINATE),
+            appeal_until=appeal_until,
+            supersedes=[self.row.standing_id] if self.row.standing_id else [],
+            policy_version=self.policy.version,
+            model_version=self.context.model_version,
+        )
+        self._owe(Topic.ACTIONS, self.review.author_id, encode(record))
+        self.row = changed(
+            self.row,
+            standing=Action.NONE if lifts else action,
+            standing_id="" if lifts else record.action_id,
+            standing_automated=False,
+        )
+        if action is Action.SUSPEND:
+            self.author = changed(self.author, suspended=True)
+        if due_at is not None:
+            clock = Clock(action_id=record.action_id, due_ms=to_kafka_ms(due_at))
+            self.row = changed(self.row, clock=clock)
+            self.clocks_set.append((self.review.post_id, clock))
+
+    def _owe(self, topic: Topic, key: str, value: bytes) -> None:
+        if not self.context.shadow:
+            self.outputs.append(Output(topic=topic, key=key.encode(), value=value))
+
+    def _add_to_case(self, case: Case | None) -> None:
+        status = STATUS_AFTER[self.review.verdict]
+        if case is None:
+            case = self._opened()
+            self.author = changed(self.author, cases=[*self.author.cases, case][-MAX_CASES:])
+        priority = Priority.P2 if self.review.verdict is Verdict.REMOVAL_REQUESTED else case.priority
+        updated: Case = changed(
+            case, status=status, priority=min(case.priority, priority), last_ms=max(case.last_ms, self.event_ms)
+        )
+        self.author = cases.replace(self.author, updated)
+        record = cases.follow_up(
+            self.policy,
+            self.context.model_version,
+            updated,
+            self.row.dossier or self._evidence(),
+            self.review.author_id,
+            self.review.review_id,
+            self.at,
+            self.reasons,
+            status,
+        )
+        self._owe(Topic.ESCALATIONS, case.case_id, encode(record))
+
+    def _opened(self) -> Case:
+        """A decision that had no case gets one by its first review."""
+        group = self.policy.data.labels[self.row.labels[0]].group if self.row.labels else "review"
+        return Case(
+            case_id=output_id(Topic.ESCALATIONS, self.review.review_id, f"case:{group}"),
+            group=group,
+            status="open",
+            priority=Priority.P3,
+            last_ms=self.event_ms,
+            post_id=self.review.post_id,
+            decision_id=self.review.decision_id or self.row.decision_id,
+            categories=[label for label in self.row.labels if label != DISTRESS],
+        )
+
+    def _evidence(self) -> bytes:
+        """Without a case the text was not kept; the dossier says what is known and where to look."""
+        post = DossierPost(
+            post_id=self.review.post_id,
+            revision=self.row.latest_revision,
+            text=None,
+            occurred_at=from_kafka_ms(self.row.last_ms),
+        )
+        return encode(
+            Dossier(
+                post=post,
+                url=None,
+                spans=[],
+                scores={},
+                author_history=history(self.policy, self.author, self.event_ms, but=self.review.post_id),
+                sha256=cases.evidence_hash(post),
+                collected_at=self.at,
+            )
+        )
+
+    def step(self, source: Source) -> Step:
+        memory = Remembered(id=self.review.review_id, content=content_of(self.review), outputs=self.outputs)
+        entry = Entry(
+            source=source_name(source.topic, source.partition, source.offset),
+            rows={
+                post_key(self.review.author_id, self.review.post_id): dump(
+                    changed(self.row, version=self.row.version + 1)
+                ),
+                review_key(self.review.author_id, self.review.review_id): dump(memory),
+            },
+            outputs=self.outputs,
+            clocks_set=self.clocks_set,
+            clocks_cleared=self.clocks_cleared,
+        )
+        return Step(self.author, entry)

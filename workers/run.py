@@ -1,0 +1,176 @@
+"""Start and stop of one worker replica: everything is checked before Kafka is joined, and the process ends non-zero
+rather than run on where a guarantee may not hold.
+
+The order at start: settings, topics file, policy, cluster (brokers answer, topics exist, partitions agree), model,
+then Faust. SIGTERM finishes the batch in flight, commits and exits 0.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any, Final
+
+from models.checkpoint import SHIPPED
+from workers import policy as policies
+from workers import topics as topics_module
+from workers.admin import Health, serve
+from workers.decide import Context
+from workers.errors import GuaranteeAtRisk, MimamoriError
+from workers.events import Topic
+from workers.ledger import Ledger
+from workers.pipeline import CONTROL_TEXT, Pipeline
+from workers.settings import Settings, topics_file
+from workers.telemetry import Metrics, configure_logging
+
+log = logging.getLogger(__name__)
+
+SOURCES: Final = (Topic.POSTS, Topic.STAFF_REVIEWS)
+HARD_EXIT_SECONDS: Final = 20.0  # a crash that does not end the process by itself is ended
+WATCHDOG_SECONDS: Final = 2.0
+
+
+class Replica:
+    """One running worker; `error` is why it ended, if not by request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.health = Health()
+        self.metrics = Metrics()
+        self.error: BaseException | None = None
+        self._worker: Any = None
+
+    def fail(self, error: BaseException) -> None:
+        """End the process soon and non-zero; a thread makes sure of it."""
+        if self.error is None:
+            self.error = error
+            log.critical("ending: a guarantee may not hold", exc_info=error)
+        threading.Thread(target=self._end, name="hard-exit", daemon=True).start()
+        if self._worker is not None:
+            self._worker.loop.call_soon_threadsafe(self._stop)
+
+    def _end(self) -> None:
+        time.sleep(HARD_EXIT_SECONDS)
+        os._exit(GuaranteeAtRisk.exit_code)
+
+    def _stop(self) -> None:
+        self._worker.set_shutdown()
+        self._stopping = asyncio.ensure_future(self._worker.stop())
+
+    def run(self) -> int:
+        """Blocks until the replica ends; returns the exit code."""
+        configure_logging()
+        settings = self.settings
+        topics = topics_module.load(topics_file(settings))
+        asyncio.run(topics_module.verify(topics, settings.bootstrap_servers, settings.topic_prefix, settings.group))
+        port, stop_serving = serve(settings.web_port, self.health, self.metrics)
+        log.info("health and metrics", extra={"port": port})
+        try:
+            return self._run(topics)
+        finally:
+            stop_serving()
+
+    def _run(self, topics: topics_module.TopicsFile) -> int:
+        import torch
+
+        from models.classifier import Classifier
+        from workers import app as apps
+        from workers.agents import Loop
+
+        settings = self.settings
+        torch.set_num_threads(settings.torch_threads)
+        classifier = Classifier.load(settings.model or SHIPPED)
+        classifier.classify([CONTROL_TEXT])
+        policy = policies.load(settings.policy_file, classifier.checkpoint.thresholds)
+        context = Context(policy, classifier.version, settings.shadow)
+        self.metrics.info.labels(policy.version, classifier.version).set(1)
+        stale = policy.stale_contacts(date.today())  # an alarm about age in days
+        self.metrics.stale_contacts.set(len(stale))
+        if stale:
+            log.warning("contacts of the policy were verified too long ago", extra={"stale": ",".join(stale)})
+        self.health.model_loaded = True
+        ledger = Ledger()
+        app, table = apps.build(settings, topics, ledger)
+        physical = {topic: topics.physical(topic, prefix=settings.topic_prefix) for topic in Topic}
+        store = apps.TableStore(table, physical[Topic.POSTS])
+        executor = ThreadPoolExecutor(1, thread_name_prefix="classifier")
+        pipeline = Pipeline(
+            context, classifier, store, executor, lambda topic, partition: apps.committed(app, topic, partition)
+        )
+        loop = Loop(
+            app,
+            store,
+            pipeline,
+            ledger,
+            {physical[topic]: topic for topic in SOURCES},
+            {topic: name for topic, name in physical.items() if topic not in SOURCES},
+            self.health,
+            self.metrics,
+            self.fail,
+        )
+        self._wire(app, loop, [physical[topic] for topic in SOURCES])
+        return self._serve(app, loop)
+
+    def _wire(self, app: Any, loop: Any, sources: list[str]) -> None:
+        channel = app.topic(*sources, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
+        app.agent(channel, name="moderate", concurrency=1)(loop.run)
+        app.on_partitions_revoked.connect(lambda sender, revoked, **_: loop.on_revoked(revoked), weak=False)
+        app.on_rebalance_complete.connect(lambda sender, **_: loop.on_rebalanced(), weak=False)
+        app.task(loop.ticking)
+
+    def _serve(self, app: Any, loop: Any) -> int:
+        import faust
+
+        replica = self
+
+        class Worker(faust.Worker):
+            """Faust's worker; signals drain first."""
+
+            def install_signal_handlers(self) -> None:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    self.loop.add_signal_handler(number, replica._on_signal, number.name, loop)
+
+            def _setproctitle(self, *args: Any, **kwargs: Any) -> None:
+                """Left as the operator started it."""
+
+        self._worker = Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel=None)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        try:
+            self._worker.execute_from_commandline()
+        except SystemExit as ended:
+            if ended.code and self.error is None:
+                self.error = GuaranteeAtRisk("Faust ended by itself")
+        except BaseException as error:  # noqa: BLE001 # mapped to an exit code below
+            self.error = self.error or error
+        if self.error is None:
+            log.info("drained and stopped")
+            return 0
+        return self.error.exit_code if isinstance(self.error, MimamoriError) else GuaranteeAtRisk.exit_code
+
+    def _on_signal(self, name: str, loop: Any) -> None:
+        if self.health.draining:
+            return
+        self.health.draining = True
+        log.info("draining", extra={"signal": name})
+        self._draining = asyncio.ensure_future(self._drain(loop))
+
+    async def _drain(self, loop: Any) -> None:
+        try:
+            if self.health.recovered:
+                await loop.quiet()
+        finally:
+            self._stop()
+
+    def _watch(self) -> None:
+        """Ends the process when the event loop hangs or a batch passes its deadline."""
+        while True:
+            time.sleep(WATCHDOG_SECONDS)
+            deadline = self.health.batch_deadline
+            late = deadline is not None and time.monotonic() > deadline
+            if self.health.assigned and (late or self.health.not_live()):
+                log.critical("ending: the loop hangs or a batch passed its deadline")
+                os._exit(GuaranteeAtRisk.exit_code)

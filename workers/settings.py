@@ -1,0 +1,151 @@
+"""Settings from the environment, `MIMAMORI_*` and nothing else; a misspelt or invalid one stops the start.
+
+Each setting is a name, a default and a line of help; docs/operations.md is tested against this table.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from workers.errors import SettingsError
+
+PREFIX: Final = "MIMAMORI_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a process. Paths are as given; nothing is opened here."""
+
+    bootstrap_servers: str = "localhost:9092"
+    group: str = "mimamori"
+    instance_id: str | None = None
+    session_timeout_seconds: float = 45.0
+    topic_prefix: str = ""
+    topics_file: Path | None = None
+    policy_file: Path | None = None
+    model: Path | None = None
+    datadir: Path = Path("mimamori-data")
+    web_port: int = 8080
+    shadow: bool = False
+    torch_threads: int = 1
+    database_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table."""
+
+    field: str
+    help: str
+    parse: Callable[[str], Any]
+
+    @property
+    def name(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.field.upper()
+
+
+def _servers(raw: str) -> str:
+    for server in raw.split(","):
+        if (
+            not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):(\d{1,5})", server)
+            or int(server.rpartition(":")[2]) > 65535
+        ):
+            raise ValueError("must be host:port, or several with commas between")
+    return raw
+
+
+def _name(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", raw):
+        raise ValueError("may hold letters, digits, '.', '_' and '-' only")
+    return raw
+
+
+def _prefix(raw: str) -> str:
+    return _name(raw) if raw else ""
+
+
+def _file(raw: str) -> Path:
+    path = Path(raw)
+    if not path.is_file():
+        raise ValueError(f"{raw}: no such file")
+    return path
+
+
+def _directory(raw: str) -> Path:
+    path = Path(raw)
+    if not path.is_dir():
+        raise ValueError(f"{raw}: no such directory")
+    return path
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", raw) or not low <= int(raw) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def _seconds(raw: str) -> float:
+    if not re.fullmatch(r"\d{1,4}(\.\d+)?", raw) or not 6 <= float(raw) <= 1800:
+        raise ValueError("must be seconds from 6 to 1800")
+    return float(raw)
+
+
+def _switch(raw: str) -> bool:
+    if raw not in ("0", "1"):
+        raise ValueError("must be 0 or 1")
+    return raw == "1"
+
+
+TABLE: Final[tuple[Setting, ...]] = (
+    Setting("bootstrap_servers", "Kafka brokers, host:port with commas between", _servers),
+    Setting("group", "consumer group; also names the authors' changelog", _name),
+    Setting("instance_id", "static membership: one stable id per replica, so that a restart needs no rebalance", _name),
+    Setting("session_timeout_seconds", "how long a silent replica keeps its partitions", _seconds),
+    Setting("topic_prefix", "put before every physical topic name", _prefix),
+    Setting("topics_file", "topics.yml to use; else ./topics.yml, else the packaged copy", _file),
+    Setting("policy_file", "policy to use; else the packaged default", _file),
+    Setting("model", "checkpoint directory; else the shipped one", _directory),
+    Setting("datadir", "where this process keeps its store; one per process", Path),
+    Setting("web_port", "serves /healthz/live, /healthz/ready and /metrics; 0 takes a free one", _whole(0, 65535)),
+    Setting("shadow", "1: write decisions with shadow=true and nothing else", _switch),
+    Setting("torch_threads", "threads of the classifier", _whole(1, 256)),
+    Setting("database_url", "database of the staff's console", str),
+)
+NAMES: Final = frozenset(setting.name for setting in TABLE)
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment; every problem is named in one error."""
+    problems = []
+    values: dict[str, Any] = {}
+    for setting in TABLE:
+        raw = environ.get(setting.name)
+        if raw is None or (raw == "" and setting.field != "topic_prefix"):
+            continue
+        try:
+            values[setting.field] = setting.parse(raw)
+        except ValueError as error:
+            problems.append(f"{setting.name}: {error}")
+    for name in environ:
+        if name.startswith(PREFIX) and name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, n=1)
+            problems.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return Settings(**values)
+
+
+def topics_file(settings: Settings) -> Path | None:
+    """The file of the settings, ./topics.yml if there, else None for the packaged copy."""
+    if settings.topics_file is not None:
+        return settings.topics_file
+    here = Path("topics.yml")
+    return here if here.is_file() else None
