@@ -74,8 +74,8 @@ _HEADERS: Final[dict[Topic, Json]] = {
         "properties": {
             "failed_at": {
                 "type": "string",
-                "format": "date-time",
-                "description": "when the worker gave up, RFC 3339, UTC",
+                "pattern": "^[0-9]+$",
+                "description": "when the worker gave up, ms since the epoch, in decimal",
             },
             "attempts": {"type": "string", "pattern": "^[0-9]+$", "description": "how often it tried, in decimal"},
         },

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workers import codec
@@ -16,6 +16,8 @@ from workers.errors import BadRecord, Fault
 from workers.events import RECORD_OF, DeadError, DeadLetter, DeadSource, Post, Review, Source, Topic, from_kafka_ms
 
 Json = dict[str, Any]
+
+NO_DEADLINE = settings(deadline=None)  # the machine may be busy
 
 POST: Final[Json] = {
     "schema": "post/1",
@@ -285,6 +287,7 @@ JOINTS = st.sampled_from(
 FIELDS: Final = [*POST, "url", "lang", "reply_to", "reports", "minor_suspected"]
 
 
+@NO_DEADLINE
 @given(words=JAPANESE, joint=JOINTS, field=st.sampled_from(FIELDS), shape=st.integers(0, 7), cut=st.integers(1, 60))
 @example(words="今から死ぬつもり", joint="' - at `$.event`", field="event", shape=0, cut=1)
 @example(words="今から死ぬつもり", joint=" - at `$.text`", field="schema", shape=0, cut=1)
@@ -316,6 +319,7 @@ def _shown(decode: Callable[..., object], *arguments: Any) -> str:
     return ""
 
 
+@NO_DEADLINE
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_never_crash(raw: bytes) -> None:
     for kind in RECORD_OF.values():
@@ -326,6 +330,7 @@ def test_arbitrary_bytes_never_crash(raw: bytes) -> None:
 PARTS = st.lists(st.text(max_size=6) | st.integers(-(2**60), 2**60), max_size=4).map(tuple)
 
 
+@NO_DEADLINE
 @given(PARTS, PARTS)
 def test_ids_are_equal_only_for_equal_parts(left: tuple[str | int, ...], right: tuple[str | int, ...]) -> None:
     assert (codec.make_id(*left) == codec.make_id(*right)) is (left == right)

@@ -24,17 +24,7 @@ POSTS = Path(__file__).parents[2] / "models" / "data" / "posts"
 
 ODD = (
     *("", " ", "\n", "\t", "  あ  い ", "a\nb\tc", "\n\n死\tね\n", "行の終わり\n", "a\u2028b\u2029c d", "\u1680あ"),
-    *(
-        "\u2028!死",
-        "e\u0301e\u0332",
-        "か\u3099",
-        "##a",
-        "\"'\\",
-        "EOS",
-        "BOS/EOS,*",
-        "\ufffd",
-        "!?!?…。、",
-    ),
+    *("\u2028!死", "e\u0301e\u0332", "か\u3099", "##a", "\"'\\", "EOS", "BOS/EOS,*", "\ufffd", "!?!?…。、"),
     *("Wi-Fiタヒった", "iPhone15 Pro Max", "ＡＢＣ１２３", "SHINE Shine shine", "İstanbul ẞ ΑΣ", "ﾊﾝｶｸ"),
     *("👨\u200d👩\u200d👧と🇯🇵と☠️", "🍜🍜🍜", "\U0001fae9あ", "草wwwwwwww", "ーーーー〜〜", "𠮟る 𩸽"),
     *("あ" * 99, "ア" * 100, "ア" * 101, "x" * 100, "x" * 101, "ア" * 5_000, "きゃ" * 700, "1234567890" * 30),
@@ -126,6 +116,7 @@ def test_offsets_point_at_the_characters(directory: Path) -> None:
         for token_id, (start, end) in zip(tokens.ids, tokens.offsets, strict=True):
             piece = pieces[token_id]
             shown, said = text[start:end], piece.removeprefix("##")
+            assert not any(char.isspace() for char in shown)
             if tokenizer.lower_case:  # casefold, since Σ is σ or ς by what stands around it
                 shown, said = shown.casefold(), said.casefold()
             # Where lower case is longer (İ), the offsets are those of the word that the piece is in.
