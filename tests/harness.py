@@ -36,11 +36,13 @@ def clean_environment(**settings: str) -> dict[str, str]:
     return {**environment, "OMP_NUM_THREADS": "1", **settings}
 
 
-def mimamori(*arguments: str, timeout: float = 120, **settings: str) -> "subprocess.CompletedProcess[str]":
+def mimamori(
+    *arguments: str, timeout: float = 120, settings: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Run one command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "workers.cli", *arguments],
-        env=clean_environment(**settings),
+        env=clean_environment(**(settings or {})),
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -61,6 +61,7 @@ class Loop:
             for topic, name in physical.items()
         }
         self._busy = asyncio.Lock()
+        self._fenced_generation = -1
 
     # -- the agent -------------------------------------------------------------------------------------------------
 
@@ -102,8 +103,9 @@ class Loop:
         self.metrics.batch_seconds.observe(time.monotonic() - started)
 
     def _owned(self, message: Any) -> bool:
-        """A record buffered before a rebalance is read again by its owner."""
-        return bool(message.generation_id == self.app.consumer_generation_id)
+        """A record taken before a rebalance is read again by its owner, from the last commit."""
+        current = self.app.consumer_generation_id
+        return bool(message.generation_id == current and current != self._fenced_generation)
 
     def _incoming(self, message: Any) -> Incoming:
         headers = message.headers.items() if isinstance(message.headers, dict) else message.headers or ()
@@ -157,6 +159,8 @@ class Loop:
     async def on_revoked(self, revoked: Any) -> None:
         """Nothing of a partition may be written once another replica owns it."""
         self.health.recovered = False
+        if revoked:
+            self._fenced_generation = self.app.consumer_generation_id
         await self.quiet()
         self.ledger.forget({(tp.topic, tp.partition) for tp in revoked})
 

@@ -39,7 +39,7 @@ class Service:
         }
         self.group = unique
         self.outside = Outside(bootstrap, f"{unique}-")
-        applied: subprocess.CompletedProcess[str] = mimamori("topics", "apply", **self.settings)
+        applied: subprocess.CompletedProcess[str] = mimamori("topics", "apply", settings=self.settings)
         assert applied.returncode == 0, applied.stderr
         self.workers: list[WorkerProcess] = []
 
