@@ -191,7 +191,7 @@ class Outside:
                 consumer.assign([TopicPartition(name, partition, low)])
                 last = low - 1
                 while last < high - 1:
-                    for message in consumer.consume(1_000, timeout=5):
+                    for message in consumer.consume(high - 1 - last, timeout=5):
                         assert message.error() is None, message.error()
                         found.append(message)
                         last = message.offset() or last
