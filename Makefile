@@ -29,7 +29,7 @@ $(TRAIN_STAMP): $(STAMP) requirements-train.lock
 
 install: $(STAMP)  ## .venv with everything pinned in requirements.lock
 
-demo: $(STAMP)  ## embedded Kafka + a worker + 40 sample posts, every decision printed
+demo: $(STAMP)  ## embedded Kafka + a worker + sample posts, every decision printed
 	@$(BIN)/mimamori demo
 
 test: $(STAMP)  ## the whole test suite (real-Kafka tests are skipped without Java)

@@ -5,7 +5,7 @@
     vocab.txt, tokenizer_config.json   or what another tokenizer needs
     thresholds.json          {label: operating point}; absent: 0.5 each
     calibration.json         {label: [slope, intercept]} of the logit; absent: [1, 0] each
-    card.json, README.md     figures and the model card; for people
+    training.json, README.md how it was made, and the model card; for people
 
 Any directory that `BertForSequenceClassification.save_pretrained` wrote, with the labels of models.labels, will do.
 """
@@ -20,7 +20,15 @@ from typing import Any, Final
 from models.labels import LABEL_IDS
 
 SHIPPED: Final = Path(__file__).parent / "checkpoints" / "default"
-_VERSION_FILES: Final = ("config.json", "model.safetensors", "vocab.txt", "thresholds.json", "calibration.json")
+_TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json", "spiece.model", "spm.model")
+_VERSION_FILES: Final = (
+    "config.json",
+    "model.safetensors",
+    *_TOKENIZER_FILES,
+    "tokenizer_config.json",
+    "thresholds.json",
+    "calibration.json",
+)
 _VERSION_CHARACTERS: Final = 12
 
 
@@ -60,8 +68,9 @@ def load(directory: Path) -> Checkpoint:
     labels = _labels(directory / "config.json", config)
     if not (directory / "model.safetensors").is_file():
         raise CheckpointError(f"{directory / 'model.safetensors'}: missing (weights must be safetensors)")
-    if not (directory / "vocab.txt").is_file():
+    if not any((directory / name).is_file() for name in _TOKENIZER_FILES):
         raise CheckpointError(f"{directory / 'vocab.txt'}: missing")
+    _json(directory / "tokenizer_config.json")
     return Checkpoint(
         directory=directory,
         config=config,

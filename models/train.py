@@ -167,7 +167,9 @@ def _fit(
         else:
             waited += 1
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
-        torch.save({**saved, "best_loss": best_loss, "epoch": epoch + 1, "waited": waited}, state_file)
+        unfinished = state_file.with_suffix(".new")
+        torch.save({**saved, "best_loss": best_loss, "epoch": epoch + 1, "waited": waited}, unfinished)
+        unfinished.replace(state_file)
         if waited >= recipe.patience:
             break
     return best
@@ -254,8 +256,9 @@ def _write(
     model.config.save_pretrained(str(out))
     weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
-    for name in ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"):
-        if (base / name).exists() and (base / name) != (out / name):
-            shutil.copyfile(base / name, out / name)
+    for pattern in ("vocab.txt", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "sp*.model"):
+        for file in base.glob(pattern):
+            if file != out / file.name:
+                shutil.copyfile(file, out / file.name)
     for name, content in (("thresholds", thresholds), ("calibration", calibration), ("training", figures)):
         (out / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -147,7 +147,13 @@ class Outside:
 
     def __post_init__(self) -> None:
         self._producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "acks": "all", "linger.ms": 5}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "partitioner": "murmur2_random",
+                "acks": "all",
+                "linger.ms": 5,
+                "log_level": 0,
+            }
         )
 
     def send_raw(
@@ -194,7 +200,7 @@ class Outside:
                     for message in consumer.consume(high - 1 - last, timeout=5):
                         assert message.error() is None, message.error()
                         found.append(message)
-                        last = message.offset() or last
+                        last = int(message.offset())
             return found
         finally:
             consumer.close()

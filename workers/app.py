@@ -1,14 +1,16 @@
-"""The Faust app: settings, the authors' table, and the four places where Faust is held to this project's guarantees.
+"""The Faust app: settings, the authors' table, and the five places where Faust is held to this project's guarantees.
 
     1  commits take their offsets from workers.ledger (`LedgerConsumer`)
     2  the producer is idempotent and waits for all in-sync replicas (`IdempotentProducer`)
     3  a table write gives its changelog record's future, so it can be awaited (`AuthorsTable`)
     4  table access outside a stream iteration names its partition (`TableStore`)
+    5  records that arrive while a recovery ends are not thrown away (`ModerationApp`)
 
 tests/unit/test_faust_private.py holds every private name used here against the pinned version. The agent itself is
 workers.agents.
 """
 
+import asyncio
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.streams import _current_event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -33,7 +36,11 @@ MAX_POLL_INTERVAL_SECONDS: Final = 300.0
 MAX_POLL_RECORDS: Final = 500
 COMMIT_INTERVAL_SECONDS: Final = 1.0
 PRODUCER_TIMEOUT_SECONDS: Final = 60.0
+# Before compression. The broker's limit is on compressed batches: a dead letter holds up to 4/3 of a record that came
+# in a well-compressed batch, and must not be refused here for what the broker would take.
+MAX_REQUEST_BYTES: Final = 64 << 20
 BUFFERED_RECORDS: Final = 1_024  # per partition stream: four batches
+LOOK_SECONDS: Final = 10.0
 BLOCK_CACHE_BYTES: Final = 32 << 20  # RocksDB's, per partition; Faust's default is 2 GiB
 WRITE_BUFFER_BYTES: Final = 16 << 20
 
@@ -57,6 +64,23 @@ class IdempotentProducer(driver.Producer):
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+
+class ModerationApp(faust.App):
+    """Queues of records are not emptied when the flow resumes.
+
+    After a recovery Faust lets the source partitions be fetched, then seeks, then resumes the flow, which empties every
+    queue: what came in between is lost, and a later commit covers it (seen with kill -9 on a loaded machine). Records
+    from before a rebalance need no emptying: workers.agents and Faust itself drop them by their generation.
+    """
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:
+        return super().FlowControlQueue(maxsize, clear_on_resume=False)
+
+    def let_changelog_clear(self) -> None:
+        """The changelog's own queue keeps Faust's behaviour: it is filled only while the flow is on."""
+        size = self.conf.stream_buffer_maxsize
+        self.tables._changelog_queue = super().FlowControlQueue(size, clear_on_resume=True)
 
 
 class AuthorsTable(faust.Table):
@@ -123,7 +147,7 @@ class TableStore:
 def build(settings: Settings, topics: TopicsFile, ledger: Ledger) -> tuple[Any, AuthorsTable]:
     """The app and its table; topics must exist (`mimamori topics apply`), nothing is declared from here."""
     brokers = [f"aiokafka://{server}" for server in settings.bootstrap_servers.split(",")]
-    app = faust.App(
+    app = ModerationApp(
         settings.group,
         broker=brokers,
         datadir=str(settings.datadir.absolute()),
@@ -141,12 +165,13 @@ def build(settings: Settings, topics: TopicsFile, ledger: Ledger) -> tuple[Any, 
         consumer_max_fetch_size=4 << 20,
         consumer_group_instance_id=settings.instance_id,
         stream_buffer_maxsize=BUFFERED_RECORDS,
+        table_standby_replicas=0,  # a standby misses what Faust empties from the changelog's queue at each rebalance
         stream_wait_empty=False,  # workers.agents waits for its own batch, within bounds
         producer_acks=-1,
         producer_compression_type="gzip",
         producer_linger_ms=5,
         producer_request_timeout=PRODUCER_TIMEOUT_SECONDS,
-        producer_max_request_size=topics.producer_limit(),
+        producer_max_request_size=MAX_REQUEST_BYTES,
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_partitions=topics.partitions(Topic.POSTS),
@@ -182,7 +207,28 @@ def build(settings: Settings, topics: TopicsFile, ledger: Ledger) -> tuple[Any, 
         ),
     )
     app.tables.add(table)
+    app.let_changelog_clear()
     return app, table
+
+
+async def first_offset_from(bootstrap: str, topic: str, partition: int, offset: int) -> int | None:
+    """The offset of the first record at or after `offset`; None where nothing comes within the time allowed."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        at = TopicPartition(topic, partition)
+        consumer.assign([at])
+        consumer.seek(at, offset)
+        record = await asyncio.wait_for(consumer.getone(at), LOOK_SECONDS)
+        found: int = record.offset
+    except TimeoutError:
+        return None
+    else:
+        return found
+    finally:
+        await consumer.stop()
 
 
 def source_partitions(app: Any, topics: set[str]) -> set[tuple[str, int]]:

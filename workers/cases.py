@@ -78,6 +78,7 @@ def find_or_open(
                 post_id=post_id,
                 decision_id=decision,
                 categories=list(dict.fromkeys([*case.categories, *want.categories])),
+                in_distress=case.in_distress or want.in_distress,
             )
             return replace(author, updated), updated
     opened = Case(
@@ -89,6 +90,7 @@ def find_or_open(
         post_id=post_id,
         decision_id=decision,
         categories=want.categories,
+        in_distress=want.in_distress,
     )
     return changed(author, cases=[*author.cases, opened][-MAX_CASES:]), opened
 
@@ -141,7 +143,7 @@ def record(
         author_id=author_id,
         priority=case.priority,
         due_at=at + policy.data.clocks.due(case.priority),
-        routes=routes(policy, want.categories, case.priority, in_distress=want.in_distress),
+        routes=routes(policy, want.categories, case.priority, in_distress=case.in_distress),
         categories=case.categories,
         dossier=evidence,
         human_required=want.human,
@@ -163,7 +165,6 @@ def follow_up(
     status: Status = "updated",
 ) -> Escalation:
     """The record that a deletion or a review adds, with the evidence as collected before."""
-    in_distress = DISTRESS in case.categories
     violations = [label for label in case.categories if label != DISTRESS]
     return Escalation(
         escalation_id=output_id(Topic.ESCALATIONS, cause, f"escalation:{case.group}"),
@@ -174,7 +175,7 @@ def follow_up(
         author_id=author_id,
         priority=case.priority,
         due_at=at + policy.data.clocks.due(case.priority),
-        routes=routes(policy, violations, case.priority, in_distress=in_distress),
+        routes=routes(policy, violations, case.priority, in_distress=case.in_distress),
         categories=case.categories,
         dossier=msgspec.json.decode(stored_dossier, type=Dossier),
         human_required=status in ("updated", "reopened", "claimed"),

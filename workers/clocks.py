@@ -1,6 +1,6 @@
 """Requests for deletion that run out: their index, and what silence leads to. Pure.
 
-Clocks stand in buckets of ten minutes, one row a bucket, with one row that lists the buckets in use, so that firing
+Clocks stand in buckets of a minute, one row a bucket, with one row that lists the buckets in use, so that firing
 reads only what is due and never scans the authors.
 """
 
@@ -9,12 +9,12 @@ from typing import Final
 
 from workers import notices
 from workers.codec import encode, output_id
-from workers.decide import Context, Step
+from workers.decide import Context
 from workers.events import Action, ModerationAction, Topic, from_kafka_ms
 from workers.policy import iso_minute
-from workers.state import AuthorRow, Bucket, BucketIndex, Clock, Entry, Output, PostRow, changed, dump, post_key
+from workers.state import Bucket, BucketIndex, Clock, Entry, Output, PostRow, changed
 
-BUCKET_MS: Final = 600_000
+BUCKET_MS: Final = 60_000
 INDEX_KEY: Final = "t"
 
 
@@ -50,20 +50,18 @@ def without_number(index: BucketIndex, number: int) -> BucketIndex:
 
 
 def source_name(clock: Clock) -> str:
-    """How the journal names a clock that ran out."""
+    """How an entry names a clock that ran out."""
     return f"clock/{clock.action_id}"
 
 
-def fire(
-    context: Context, author: AuthorRow, row: PostRow | None, author_id: str, post_id: str, clock: Clock
-) -> Step | None:
+def fire(context: Context, row: PostRow | None, author_id: str, post_id: str, clock: Clock) -> Entry | None:
     """The removal that an ignored request leads to; None where it was settled. Its times are the clock's own."""
     policy = context.policy
     if row is None or row.clock is None or row.clock.action_id != clock.action_id:
         return None
     outputs: list[Output] = []
     settled = changed(row, clock=None, version=row.version + 1)
-    if Action.REMOVE in policy.data.authority.clock and not row.deleted:
+    if Action.REMOVE in policy.data.authority.clock and not row.deleted and not row.in_distress:
         due_at = from_kafka_ms(clock.due_ms)
         appeal_until = due_at + timedelta(days=policy.data.clocks.appeal_days)
         record = ModerationAction(
@@ -94,11 +92,4 @@ def fire(
         )
         outputs.append(Output(topic=Topic.ACTIONS, key=author_id.encode(), value=encode(record)))
         settled = changed(settled, standing=Action.REMOVE, standing_id=record.action_id, standing_automated=True)
-    return Step(
-        author,
-        Entry(
-            source=source_name(clock),
-            rows={post_key(author_id, post_id): dump(settled)},
-            outputs=outputs,
-        ),
-    )
+    return Entry(source=source_name(clock), content=clock.action_id, post=settled, outputs=outputs)

@@ -1,10 +1,12 @@
-"""One post, one author's state, one policy → the next state and every record owed. Pure: no I/O, no clock, no Kafka.
+"""One post, one author's state, one policy → an Entry: the next state and every record owed. Pure.
 
-Step 1  a revision already answered yields what it yielded; a stale one, a deletion are settled
-Step 2  judge: labels over their thresholds, the rung that the author's strikes lead to, the model's authority
-Step 3  reconcile with what already stands on this post (an edit never punishes twice)
-Step 4  strikes, clocks, cases, care → next state
-Step 5  the records, in the order in which they are sent
+    Step 1  a stale revision and a deletion are settled
+    Step 2  judge (workers.judge): labels over their thresholds, the rung, the model's authority
+    Step 3  reconcile with what already stands on this post (an edit never punishes twice)
+    Step 4  strikes, clocks, cases, care → next state
+    Step 5  the records, in the order in which they are sent
+
+No I/O, no clock, no Kafka.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,6 @@ from datetime import timedelta
 from models.labels import DISTRESS
 from workers import cases, notices
 from workers.codec import decision_id, encode, make_id, output_id, text_sha256, to_utc
-from workers.errors import BadRecord, Fault
 from workers.events import (
     Action,
     Care,
@@ -31,7 +32,7 @@ from workers.events import (
 from workers.judge import Judgement, Scored, history, judge
 from workers.policy import MILD_TO_HARSH, Policy, Severity
 from workers.state import (
-    MAX_REVISIONS,
+    MAX_DECISION_IDS,
     MAX_STRIKES,
     AuthorRow,
     Case,
@@ -39,11 +40,9 @@ from workers.state import (
     Entry,
     Output,
     PostRow,
-    Remembered,
     Strike,
     changed,
-    dump,
-    post_key,
+    effect_between,
 )
 
 
@@ -56,27 +55,9 @@ class Context:
     shadow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The author's next row (without this step's journal entry) and the entry that goes into it."""
-
-    author: AuthorRow
-    entry: Entry
-
-
 def content_of(post: Post) -> str:
     """What must be the same when a revision is sent again."""
     return make_id(post.event, post.text or "")
-
-
-def remembered(row: PostRow | None, post: Post) -> list[Output] | None:
-    """Step 1: what this very revision yielded before; raises where its content differs."""
-    for revision in row.revisions if row else ():
-        if revision.id == post.revision:
-            if revision.content != content_of(post):
-                raise BadRecord(Fault.REVISION_CONFLICT, f"revision {post.revision} was sent before with other content")
-            return revision.outputs
-    return None
 
 
 def decide_post(
@@ -87,13 +68,13 @@ def decide_post(
     source: Source,
     kafka_ms: int,
     scored: Scored | None,
-) -> Step:
-    """A new revision (`remembered` gave None). `scored` is None for a deletion."""
+) -> Entry:
+    """A revision not answered before. `scored` is None for a deletion."""
     policy = context.policy
     event_ms = min(to_kafka_ms(post.occurred_at), kafka_ms)
-    past = history(policy, author, event_ms, but=post.post_id)
+    past = history(policy, author, event_ms, but=post.post_id if row else "")
     this_id = decision_id(post.post_id, post.revision, shadow_policy=policy.version if context.shadow else None)
-    before = row or PostRow(latest_revision=0, decision_id="")
+    before = row or PostRow()
     draft = _Draft(context, author, before, post, source, kafka_ms, event_ms, this_id, past)
     if post.revision < before.latest_revision:
         draft.stale()
@@ -101,7 +82,7 @@ def decide_post(
         draft.deletion()
     else:
         draft.judged(scored)
-    return draft.step(counts=row is None)
+    return draft.entry(counts=row is None)
 
 
 class _Draft:
@@ -120,13 +101,14 @@ class _Draft:
         past: History,
     ) -> None:
         self.context, self.policy = context, context.policy
-        self.author, self.row, self.post = author, row, post
+        self.before = self.author = author
+        self.row, self.post = row, post
         self.source, self.event_ms, self.id, self.past = source, event_ms, this_id, past
         self.at = from_kafka_ms(kafka_ms)
         self.kafka_ms = kafka_ms
         self.decision: Decision | None = None
         self.outputs: list[Output] = []
-        self.clocks_set: list[tuple[str, Clock]] = []
+        self.clocks_set: list[Clock] = []
         self.clocks_cleared: list[Clock] = []
 
     # -- the three endings ---------------------------------------------------------------------------------------
@@ -161,6 +143,7 @@ class _Draft:
             deleted=False,
             labels=judgement.violations or self.row.labels,
             clause=judgement.clause or self.row.clause,
+            in_distress=judgement.in_distress,
             last_ms=self.event_ms,
         )
         if action is not Action.NONE:
@@ -281,10 +264,12 @@ class _Draft:
             standing_id="" if lifted else record.action_id,
             standing_automated=True,
         )
+        if action is Action.SUSPEND:
+            self.author = changed(self.author, suspended=True)
         if due_at is not None and not self.context.shadow:
             clock = Clock(action_id=record.action_id, due_ms=to_kafka_ms(due_at))
             self.row = changed(self.row, clock=clock)
-            self.clocks_set.append((self.post.post_id, clock))
+            self.clocks_set.append(clock)
 
     def _clear_clock(self) -> bool:
         clock = self.row.clock
@@ -318,8 +303,7 @@ class _Draft:
                 self.policy, self.author, wanted, self.event_ms, self.post.post_id, self.id
             )
             dossier = cases.dossier(self.post, scored.scores, scored.spans, self.past, self.at)
-            if not wanted.care:
-                self.row = changed(self.row, dossier=encode(dossier))
+            self.row = changed(self.row, dossier=encode(dossier))
             record = cases.record(
                 self.policy,
                 self.context.model_version,
@@ -387,21 +371,25 @@ class _Draft:
             self.author = changed(self.author, care_ms=self.event_ms)
         self._owe(Topic.CARE, self.post.author_id, encode(record))
 
-    def step(self, *, counts: bool) -> Step:
-        """Close the draft: the post's row remembers what this revision yielded."""
-        memory = Remembered(id=self.post.revision, content=content_of(self.post), outputs=self.outputs)
-        row = changed(self.row, revisions=[*self.row.revisions, memory][-MAX_REVISIONS:], version=self.row.version + 1)
+    def entry(self, *, counts: bool) -> Entry:
+        """Close the draft."""
+        row = changed(
+            self.row,
+            version=self.row.version + 1,
+            decision_ids=[*self.row.decision_ids, self.id][-MAX_DECISION_IDS:],
+        )
         author = changed(self.author, posts=self.author.posts + 1) if counts else self.author
-        entry = Entry(
-            source=source_name(self.source.topic, self.source.partition, self.source.offset),
-            rows={post_key(self.post.author_id, self.post.post_id): dump(row)},
+        return Entry(
+            source=source_name(self.source),
+            content=content_of(self.post),
+            post=row,
+            effect=effect_between(self.before, author),
             outputs=self.outputs,
             clocks_set=self.clocks_set,
             clocks_cleared=self.clocks_cleared,
         )
-        return Step(author, entry)
 
 
-def source_name(topic: str, partition: int, offset: int) -> str:
-    """How the journal names a source record."""
-    return f"{topic}/{partition}/{offset}"
+def source_name(source: Source) -> str:
+    """How an entry names the record it answers."""
+    return f"{source.topic}/{source.partition}/{source.offset}"

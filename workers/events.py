@@ -116,13 +116,6 @@ class History(Part, frozen=True):
     suspended: Annotated[bool, Meta(description="a suspension was emitted before")]
 
 
-class Versioned(Part, frozen=True):
-    """Versions that every output carries."""
-
-    policy_version: Annotated[str, Meta(description="version of the policy file applied")]
-    model_version: Annotated[str, Meta(description="version of the checkpoint that gave the scores")]
-
-
 class Decision(Struct, frozen=True, kw_only=True, tag_field="schema", tag="decision/1"):
     """One for every post revision, benign ones included: the audit log. Record key: post_id."""
 

@@ -40,7 +40,7 @@ class Judgement:
 
 
 def history(policy: Policy, author: AuthorRow, event_ms: int, *, but: str = "") -> History:
-    """Counts inside the strike window at `event_ms`, leaving out the post itself."""
+    """Counts inside the strike window at `event_ms`; `but` is a post already counted, which is left out."""
     since = event_ms - policy.data.windows.strike_days * _MS_PER_DAY
     standing = [s for s in author.strikes if since <= s.at_ms <= event_ms and s.post_id != but]
     by_label: dict[str, int] = {}
@@ -48,7 +48,7 @@ def history(policy: Policy, author: AuthorRow, event_ms: int, *, but: str = "") 
         for label in strike.labels:
             by_label[label] = by_label.get(label, 0) + 1
     return History(
-        posts=author.posts,
+        posts=author.posts - bool(but),
         strikes=len(standing),
         strikes_by_label=by_label,
         confirmed=sum(s.confirmed for s in standing),

@@ -13,34 +13,41 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from models.normalize import plain
-from workers import clocks, reviews
-from workers.codec import decode_post, decode_review
+from workers import clocks, forget, reviews
+from workers.codec import DECODE_OF
 from workers.deadletter import dead_letter
-from workers.decide import Context, Step, decide_post, remembered, source_name
+from workers.decide import Context, decide_post, source_name
+from workers.decide import content_of as post_content
 from workers.errors import BadRecord, Fault, GuaranteeAtRisk
 from workers.events import Post, Review, Source, Topic
 from workers.judge import Scored
 from workers.state import (
-    MAX_CLOCK_ENTRIES,
     AuthorRow,
     Bucket,
     BucketIndex,
+    Clock,
+    Dead,
     Entry,
     Output,
     PostRow,
-    Remembered,
+    apply_effect,
     author_key,
-    changed,
+    clock_key,
+    dead_key,
     dump,
     parse,
     post_key,
     review_key,
+    revision_key,
 )
 
 log = logging.getLogger(__name__)
 
 CONTROL_TEXT: Final = "今日はいい天気ですね。"
 CLASSIFY_DEADLINE_SECONDS: Final = 60.0  # for one sub-batch; a hang ends the process
+
+
+_MAY_CHANGE: Final = (Fault.UNKNOWN_SUBJECT, Fault.PROCESSING_FAILED, Fault.REVISION_CONFLICT)
 
 
 class Prediction(Protocol):
@@ -58,14 +65,6 @@ class Classifier(Protocol):
     @property
     def version(self) -> str: ...
     def classify(self, texts: Sequence[str], thresholds: Mapping[str, float] | None = None) -> Sequence[Prediction]: ...
-
-
-class Store(Protocol):
-    """Rows of one partition; `put` queues the changelog record that `flush` (workers.agents) awaits."""
-
-    def get(self, partition: int, key: str) -> bytes | None: ...
-    def put(self, partition: int, key: str, value: bytes) -> None: ...
-    def delete(self, partition: int, key: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +95,27 @@ class Decoded:
 
 
 class Pipeline:
-    """Decode, classify, apply. `committed` tells the next offset to be committed of a source partition, or None."""
+    """Decode, classify, apply."""
 
     def __init__(
         self,
         context: Context,
         classifier: Classifier,
-        store: Store,
+        store: forget.Rows,
         executor: Executor,
-        committed: Callable[[str, int], int | None],
     ) -> None:
         self.context = context
         self._classifier = classifier
         self._store = store
         self._executor = executor
-        self._committed = committed
+        self._noted: dict[int, list[tuple[str, str]]] = {}
 
     # -- Step 2 ------------------------------------------------------------------------------------------------------
 
     def decode(self, incoming: Incoming) -> Decoded:
         """Bytes to a record, or to the reason for a dead letter."""
         try:
-            if incoming.kind is Topic.POSTS:
-                return Decoded(incoming, decode_post(incoming.key, incoming.value))
-            return Decoded(incoming, decode_review(incoming.key, incoming.value))
+            return Decoded(incoming, DECODE_OF[incoming.kind](incoming.key, incoming.value))
         except BadRecord as error:
             return Decoded(incoming, error)
 
@@ -176,7 +172,11 @@ class Pipeline:
     def apply(self, decoded: Decoded, scored: Scored | BadRecord | None) -> list[Output]:
         """Decide one record on the loop, in offset order; writes the rows, returns the outputs owed."""
         incoming = decoded.incoming
+        key = dead_key(source_name(incoming.source))
+        dead = self._row(Dead, incoming.partition, key)
         try:
+            if dead is not None:
+                return self._bury(incoming, key, dead)
             if isinstance(decoded.record, BadRecord):
                 raise decoded.record
             if isinstance(scored, BadRecord):
@@ -192,7 +192,21 @@ class Pipeline:
                     "fault": error.fault.value,
                 },
             )
-            return [] if self.context.shadow else [self._dead(incoming, error)]
+            if self.context.shadow:
+                return []
+            return self._bury(incoming, key, Dead(output=self._dead(incoming, error)))
+
+    def _bury(self, incoming: Incoming, key: str, dead: Dead) -> list[Output]:
+        """Remember that the record is dead where a redelivery might find it alive.
+
+        What a decoder refuses it refuses again; what failed or named something unknown may not.
+        """
+        fault = dead.output.value
+        if not any(f'"type":"{kind.value}"'.encode() in fault for kind in _MAY_CHANGE):
+            return [dead.output]
+        self._store.put(incoming.partition, key, dump(dead))
+        self._noted.setdefault(incoming.partition, []).append((key, ""))
+        return [dead.output]
 
     @staticmethod
     def _dead(incoming: Incoming, error: BadRecord) -> Output:
@@ -208,36 +222,34 @@ class Pipeline:
         )
 
     def _apply(self, incoming: Incoming, record: Post | Review, scored: Scored | None) -> list[Output]:
-        partition = incoming.partition
-        author = self._row(AuthorRow, partition, author_key(record.author_id)) or AuthorRow()
-        stored = self._replayed(author, incoming)
-        if stored is not None:  # applied before: write the same rows again, the changelog may lack them
-            self._write(partition, record.author_id, author, stored)
-            return stored.outputs
-        row = self._row(PostRow, partition, post_key(record.author_id, record.post_id))
+        partition, author_id = incoming.partition, record.author_id
+        author = self._row(AuthorRow, partition, author_key(author_id)) or AuthorRow()
+        key, content = _identity(record)
+        entry = self._row(Entry, partition, key)
+        if entry is not None:
+            if entry.content != content:
+                raise BadRecord(Fault.REVISION_CONFLICT, "sent before with other content")
+            if entry.source == source_name(incoming.source):
+                # A redelivery: the crash may have cut off any write behind the entry, or its changelog record.
+                self._write(partition, incoming, author, record, key, entry)
+            return list(entry.outputs)
+        row = self._row(PostRow, partition, post_key(author_id, record.post_id))
         if isinstance(record, Post):
-            known = remembered(row, record)
-            if known is not None:
-                return known
-            step = self._guarded(decide_post, author, row, record, incoming, scored)
+            entry = self._guarded(decide_post, author, row, record, incoming, scored)
         else:
-            seen = self._row(Remembered, partition, review_key(record.author_id, record.review_id))
-            known = reviews.remembered(seen, record)
-            if known is not None:
-                return known
-            step = self._guarded(reviews.decide_review, author, row, record, incoming)
-        self._commit(partition, record.author_id, step)
-        return step.entry.outputs
+            entry = self._guarded(reviews.decide_review, author, row, record, incoming)
+        self._write(partition, incoming, author, record, key, entry)
+        return entry.outputs
 
     def _guarded(
         self,
-        decide: Callable[..., Step],
+        decide: Callable[..., Entry],
         author: AuthorRow,
         row: PostRow | None,
         record: Any,
         incoming: Incoming,
         *more: Any,
-    ) -> Step:
+    ) -> Entry:
         """A pure decision that fails on one record touches nothing: that record becomes a dead letter."""
         try:
             return decide(self.context, author, row, record, incoming.source, incoming.timestamp_ms, *more)
@@ -247,58 +259,48 @@ class Pipeline:
             log.exception("deciding failed", extra={"topic": incoming.topic, "offset": incoming.offset})
             raise BadRecord(Fault.PROCESSING_FAILED, f"deciding failed with {type(error).__name__}") from None
 
-    def _replayed(self, author: AuthorRow, incoming: Incoming) -> Entry | None:
-        name = source_name(incoming.topic, incoming.partition, incoming.offset)
-        return next((entry for entry in author.journal if entry.source == name), None)
-
-    def _commit(self, partition: int, author_id: str, step: Step) -> None:
-        journal = [entry for entry in step.author.journal if self._still_owed(entry)]
-        fired = [entry for entry in journal if entry.source.startswith("clock/")]
-        journal = [entry for entry in journal if entry not in fired[:-MAX_CLOCK_ENTRIES]]
-        author = changed(step.author, journal=[*journal, step.entry])
-        self._write(partition, author_id, author, step.entry)
-
-    def _still_owed(self, entry: Entry) -> bool:
-        topic, _, rest = entry.source.partition("/")
-        if topic == "clock":
-            return True
-        partition, _, offset = rest.partition("/")
-        committed = self._committed(topic, int(partition))
-        return committed is None or int(offset) >= committed
-
-    def _write(self, partition: int, author_id: str, author: AuthorRow, entry: Entry) -> None:
-        """The author's row first: its journal can repeat whatever a crash cuts off behind it."""
-        self._store.put(partition, author_key(author_id), dump(author))
-        for key, value in entry.rows.items():
-            self._store.put(partition, key, self._newer(partition, key, value))
-        for post_id, clock in entry.clocks_set:
-            key = clocks.bucket_key(clocks.bucket_of(clock))
-            bucket = self._row(Bucket, partition, key)
-            self._store.put(partition, key, dump(clocks.added(bucket, author_id, post_id, clock)))
-            index = self._row(BucketIndex, partition, clocks.INDEX_KEY)
-            wanted = clocks.with_number(index, clocks.bucket_of(clock))
-            if wanted != index:
-                self._store.put(partition, clocks.INDEX_KEY, dump(wanted))
+    def _write(
+        self, partition: int, incoming: Incoming, author: AuthorRow, record: Post | Review, key: str, entry: Entry
+    ) -> None:
+        """The entry first: it can repeat whatever a crash cuts off behind it. Every write here may be repeated."""
+        self._store.put(partition, key, dump(entry))
+        self._noted.setdefault(partition, []).append((key, post_key(record.author_id, record.post_id)))
+        if author.applied.get(incoming.topic, -1) < incoming.offset:
+            author = apply_effect(author, entry.effect, incoming.topic, incoming.offset)
+        self._store.put(partition, author_key(record.author_id), dump(author))
+        self._put_post(partition, record.author_id, record.post_id, entry.post)
+        for clock in entry.clocks_set:
+            self._add_clock(partition, record.author_id, record.post_id, clock)
         for clock in entry.clocks_cleared:
-            self._drop_clock(partition, clocks.bucket_of(clock), clock.action_id)
+            self._drop_clock(partition, clock)
 
-    def _newer(self, partition: int, key: str, value: bytes) -> bytes:
-        """A replayed entry may hold a post as it stood before a review that is already applied."""
-        if not key.startswith("p"):
-            return value
-        stored, mine = self._row(PostRow, partition, key), parse(PostRow, value)
-        return dump(stored) if stored and mine and stored.version > mine.version else value
+    def _put_post(self, partition: int, author_id: str, post_id: str, row: PostRow) -> None:
+        """A redelivered entry may hold the post as it stood before a step that is already applied.
 
-    def _drop_clock(self, partition: int, number: int, action_id: str) -> None:
-        key = clocks.bucket_key(number)
-        bucket = self._row(Bucket, partition, key)
+        Equal versions: the same step, or one of the other topic that came between a crash and the redelivery; what is
+        stored stays.
+        """
+        key = post_key(author_id, post_id)
+        stored = self._row(PostRow, partition, key)
+        self._store.put(partition, key, dump(stored if stored and stored.version >= row.version else row))
+
+    def _add_clock(self, partition: int, author_id: str, post_id: str, clock: Clock) -> None:
+        number = clocks.bucket_of(clock)
+        bucket = self._row(Bucket, partition, clocks.bucket_key(number))
+        self._store.put(partition, clocks.bucket_key(number), dump(clocks.added(bucket, author_id, post_id, clock)))
+        index = self._row(BucketIndex, partition, clocks.INDEX_KEY)
+        self._store.put(partition, clocks.INDEX_KEY, dump(clocks.with_number(index, number)))
+
+    def _drop_clock(self, partition: int, clock: Clock) -> None:
+        number = clocks.bucket_of(clock)
+        bucket = self._row(Bucket, partition, clocks.bucket_key(number))
         if bucket is None:
             return
-        left = clocks.removed(bucket, action_id)
+        left = clocks.removed(bucket, clock.action_id)
         if left.clocks:
-            self._store.put(partition, key, dump(left))
+            self._store.put(partition, clocks.bucket_key(number), dump(left))
             return
-        self._store.delete(partition, key)
+        self._store.delete(partition, clocks.bucket_key(number))
         index = self._row(BucketIndex, partition, clocks.INDEX_KEY)
         if index is not None:
             self._store.put(partition, clocks.INDEX_KEY, dump(clocks.without_number(index, number)))
@@ -306,12 +308,22 @@ class Pipeline:
     def _row(self, kind: type[Any], partition: int, key: str) -> Any:
         return parse(kind, self._store.get(partition, key))
 
+    def note(self, now_ms: int) -> None:
+        """At the end of a batch: remember which entries it wrote, so that they can be forgotten in time."""
+        noted, self._noted = self._noted, {}
+        for partition, keys in noted.items():
+            forget.note(self._store, partition, now_ms, keys)
+
+    def forget(self, partition: int, now_ms: int) -> int:
+        """Forget a page of entries that are past the policy's memory; how many went."""
+        return forget.forget_page(self._store, partition, now_ms, self.context.policy.data.windows.remember_days)
+
     # -- clocks ------------------------------------------------------------------------------------------------------
 
-    def due(self, partition: int, now_ms: int) -> list[tuple[str, str, Any]]:
-        """Clocks of a partition that ran out by `now_ms`, earliest first."""
+    def due(self, partition: int, now_ms: int) -> list[tuple[str, str, Clock]]:
+        """Clocks of a partition that ran out by `now_ms` (author, post, clock), earliest first."""
         index = self._row(BucketIndex, partition, clocks.INDEX_KEY)
-        found = []
+        found: list[tuple[str, str, Clock]] = []
         for number in index.numbers if index else ():
             if number * clocks.BUCKET_MS > now_ms:
                 break
@@ -319,19 +331,27 @@ class Pipeline:
             found += [entry for entry in (bucket.clocks if bucket else ()) if entry[2].due_ms <= now_ms]
         return sorted(found, key=lambda entry: (entry[2].due_ms, entry[2].action_id))
 
-    def fire(self, partition: int, author_id: str, post_id: str, clock: Any) -> list[Output]:
+    def fire(self, partition: int, author_id: str, post_id: str, clock: Clock) -> list[Output]:
         """What a clock that ran out owes. Its bucket keeps it until `settle`, so a kill before sending repeats it."""
-        author = self._row(AuthorRow, partition, author_key(author_id)) or AuthorRow()
-        for entry in author.journal:
-            if entry.source == clocks.source_name(clock):
-                return list(entry.outputs)
-        row = self._row(PostRow, partition, post_key(author_id, post_id))
-        step = clocks.fire(self.context, author, row, author_id, post_id, clock)
-        if step is None:
-            return []
-        self._commit(partition, author_id, step)
-        return step.entry.outputs
+        key = clock_key(author_id, clock.action_id)
+        entry = self._row(Entry, partition, key)
+        if entry is None:
+            row = self._row(PostRow, partition, post_key(author_id, post_id))
+            entry = clocks.fire(self.context, row, author_id, post_id, clock)
+            if entry is None:
+                return []
+        self._store.put(partition, key, dump(entry))
+        self._noted.setdefault(partition, []).append((key, ""))
+        self._put_post(partition, author_id, post_id, entry.post)
+        return list(entry.outputs)
 
-    def settle(self, partition: int, clock: Any) -> None:
+    def settle(self, partition: int, clock: Clock) -> None:
         """The clock's outputs were acknowledged."""
-        self._drop_clock(partition, clocks.bucket_of(clock), clock.action_id)
+        self._drop_clock(partition, clock)
+
+
+def _identity(record: Post | Review) -> tuple[str, str]:
+    """The key of the record's entry, and the hash of what must be the same when it is sent again."""
+    if isinstance(record, Post):
+        return revision_key(record.author_id, record.post_id, record.revision), post_content(record)
+    return review_key(record.author_id, record.review_id), reviews.content_of(record)

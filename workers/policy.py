@@ -338,11 +338,35 @@ def _problems(data: PolicyFile) -> list[str]:
             re.compile(sign)
         except re.error as error:
             found.append(f"imminent_signs: `{sign}` is no regular expression: {error}")
+    found += _templates(data)
     if data.authority.held_as is not Action.LIMIT_VISIBILITY:
         found.append("authority.held_as: must be limit_visibility, the one reversible hold")
     groups = {rule.group for rule in data.labels.values()}
     if data.distress.group in groups:
         found.append(f"distress.group: `{data.distress.group}` is shared with a violation; distress has its own cases")
+    return found
+
+
+_NOTICE_FIELDS: Final = dict.fromkeys(("clause", "label", "due_at", "appeal_until"), "")
+_REASON_FIELDS: Final = {
+    **dict.fromkeys(("label", "action", "due", "verdict"), ""),
+    **dict.fromkeys(("days", "count"), 0),
+    "threshold": 0.5,
+}
+
+
+def _templates(data: PolicyFile) -> list[str]:
+    """Placeholders that nothing would fill."""
+    places: dict[str, tuple[str, dict[str, Any]]] = {
+        f"notices.{action}.body": (text.body, _NOTICE_FIELDS) for action, text in data.notices.items()
+    }
+    places |= {f"reasons.{name}": (text, _REASON_FIELDS) for name, text in data.reasons.items()}
+    found = []
+    for place, (text, fields) in places.items():
+        try:
+            text.format(**fields)
+        except (KeyError, IndexError, ValueError) as error:
+            found.append(f"{place}: placeholder {error} is not one of {', '.join(fields)}")
     return found
 
 

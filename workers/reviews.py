@@ -8,13 +8,11 @@ per requester, legal evidence (the policy issue).
 from datetime import timedelta
 from typing import Final
 
-import msgspec
-
 from models.labels import DISTRESS
 from workers import cases, notices
 from workers.cases import Status
 from workers.codec import encode, make_id, output_id
-from workers.decide import Context, Step, source_name
+from workers.decide import Context, source_name
 from workers.errors import BadRecord, Fault
 from workers.events import (
     Action,
@@ -39,12 +37,9 @@ from workers.state import (
     Entry,
     Output,
     PostRow,
-    Remembered,
     Strike,
     changed,
-    dump,
-    post_key,
-    review_key,
+    effect_between,
 )
 
 STATUS_AFTER: Final[dict[Verdict, Status]] = {
@@ -69,48 +64,32 @@ def content_of(review: Review) -> str:
     return make_id(encode(review).decode())
 
 
-def remembered(row: Remembered | None, review: Review) -> list[Output] | None:
-    """What this very review yielded before; raises where its content differs."""
-    if row is None:
-        return None
-    if row.content != content_of(review):
-        raise BadRecord(Fault.REVISION_CONFLICT, "this review_id was sent before with other content")
-    return row.outputs
-
-
 def decide_review(
     context: Context, author: AuthorRow, row: PostRow | None, review: Review, source: Source, kafka_ms: int
-) -> Step:
+) -> Entry:
     """A review not seen before."""
-    case = next((c for c in author.cases if c.case_id == review.case_id), None)
-    known_decision = row is not None and review.decision_id in _decisions(row)
+    if review.case_id is not None:
+        case = next((c for c in author.cases if c.case_id == review.case_id), None)
+    else:  # a decision's own case, if it has one
+        mine = [c for c in author.cases if c.post_id == review.post_id]
+        case = next((c for c in mine if c.decision_id == review.decision_id), mine[-1] if mine else None)
+    known_decision = row is not None and review.decision_id in row.decision_ids
     if row is None or (review.case_id is not None and case is None) or (case is None and not known_decision):
         raise BadRecord(Fault.UNKNOWN_SUBJECT, "no such case or decision of this author and post")
     draft = _Draft(context, author, row, review, kafka_ms)
     draft.apply(case)
-    return draft.step(source)
-
-
-def _decisions(row: PostRow) -> set[str]:
-    return {row.decision_id, *(output_key(r) for r in row.revisions)}
-
-
-def output_key(revision: Remembered) -> str:
-    """The decision_id that a remembered revision yielded."""
-    for output in revision.outputs:
-        if output.topic is Topic.DECISIONS:
-            return str(msgspec.json.decode(output.value)["decision_id"])
-    return ""
+    return draft.entry(source)
 
 
 class _Draft:
     def __init__(self, context: Context, author: AuthorRow, row: PostRow, review: Review, kafka_ms: int) -> None:
         self.context, self.policy = context, context.policy
-        self.author, self.row, self.review = author, row, review
+        self.before = self.author = author
+        self.row, self.review = row, review
         self.at = from_kafka_ms(kafka_ms)
         self.event_ms = min(to_kafka_ms(review.occurred_at), kafka_ms)
         self.outputs: list[Output] = []
-        self.clocks_set: list[tuple[str, Clock]] = []
+        self.clocks_set: list[Clock] = []
         self.clocks_cleared: list[Clock] = []
         self.reasons = [self.policy.reason("review", verdict=review.verdict.value)]
 
@@ -142,6 +121,8 @@ class _Draft:
         strikes = [s for s in self.author.strikes if s.post_id != self.review.post_id]
         self.author = changed(self.author, strikes=strikes)
         self._clear_clock()
+        if self.row.standing is Action.SUSPEND:
+            self.author = changed(self.author, suspended=False)
         if self.row.standing is not Action.NONE:
             self._emit(Action.RESTORE)
 
@@ -161,7 +142,9 @@ class _Draft:
 
     def _emit(self, action: Action) -> None:
         clocks = self.policy.data.clocks
-        asks, lifts = action is Action.REQUEST_REMOVAL, action is Action.RESTORE
+        lifts = action is Action.RESTORE
+        # No clock may act on a person in distress; a request of staff stands until staff act again.
+        asks = action is Action.REQUEST_REMOVAL and not self.row.in_distress
         due_at = self.at + timedelta(hours=clocks.removal_hours) if asks else None
         appeal_until = None if lifts else self.at + timedelta(days=clocks.appeal_days)
         clause = "" if lifts else self.row.clause
@@ -182,7 +165,7 @@ class _Draft:
                 labels=self.row.labels,
                 due_at=due_at,
                 appeal_until=appeal_until,
-                in_distress=False,
+                in_distress=self.row.in_distress and not lifts,
             ),
             due_at=due_at,
             reversible=action not in (Action.REMOVE, Action.SUSPEND, Action.TERMINATE),
@@ -200,10 +183,10 @@ class _Draft:
         )
         if action is Action.SUSPEND:
             self.author = changed(self.author, suspended=True)
-        if due_at is not None:
+        if due_at is not None and not self.context.shadow:
             clock = Clock(action_id=record.action_id, due_ms=to_kafka_ms(due_at))
             self.row = changed(self.row, clock=clock)
-            self.clocks_set.append((self.review.post_id, clock))
+            self.clocks_set.append(clock)
 
     def _owe(self, topic: Topic, key: str, value: bytes) -> None:
         if not self.context.shadow:
@@ -247,7 +230,7 @@ class _Draft:
         )
 
     def _evidence(self) -> bytes:
-        """Without a case the text was not kept; the dossier says what is known and where to look."""
+        """A post that never had a case: its text was not kept; the dossier says what is known."""
         post = DossierPost(
             post_id=self.review.post_id,
             revision=self.row.latest_revision,
@@ -266,18 +249,14 @@ class _Draft:
             )
         )
 
-    def step(self, source: Source) -> Step:
-        memory = Remembered(id=self.review.review_id, content=content_of(self.review), outputs=self.outputs)
-        entry = Entry(
-            source=source_name(source.topic, source.partition, source.offset),
-            rows={
-                post_key(self.review.author_id, self.review.post_id): dump(
-                    changed(self.row, version=self.row.version + 1)
-                ),
-                review_key(self.review.author_id, self.review.review_id): dump(memory),
-            },
+    def entry(self, source: Source) -> Entry:
+        """Close the draft."""
+        return Entry(
+            source=source_name(source),
+            content=content_of(self.review),
+            post=changed(self.row, version=self.row.version + 1),
+            effect=effect_between(self.before, self.author),
             outputs=self.outputs,
             clocks_set=self.clocks_set,
             clocks_cleared=self.clocks_cleared,
         )
-        return Step(self.author, entry)

@@ -1,8 +1,8 @@
 """Start and stop of one worker replica: everything is checked before Kafka is joined, and the process ends non-zero
 rather than run on where a guarantee may not hold.
 
-The order at start: settings, topics file, policy, cluster (brokers answer, topics exist, partitions agree), model,
-then Faust. SIGTERM finishes the batch in flight, commits and exits 0.
+The order at start: settings, topics file, cluster (brokers answer, topics exist, partitions agree), model, policy, then
+Faust. SIGTERM finishes the batch in flight, commits and exits 0.
 """
 
 import asyncio
@@ -98,9 +98,7 @@ class Replica:
         physical = {topic: topics.physical(topic, prefix=settings.topic_prefix) for topic in Topic}
         store = apps.TableStore(table, physical[Topic.POSTS])
         executor = ThreadPoolExecutor(1, thread_name_prefix="classifier")
-        pipeline = Pipeline(
-            context, classifier, store, executor, lambda topic, partition: apps.committed(app, topic, partition)
-        )
+        pipeline = Pipeline(context, classifier, store, executor)
         loop = Loop(
             app,
             store,
@@ -111,6 +109,7 @@ class Replica:
             self.health,
             self.metrics,
             self.fail,
+            settings.bootstrap_servers,
         )
         self._wire(app, loop, [physical[topic] for topic in SOURCES])
         return self._serve(app, loop)
@@ -138,6 +137,7 @@ class Replica:
                 """Left as the operator started it."""
 
         self._worker = Worker(app, override_logging=False, redirect_stdouts=False, quiet=True, loglevel=None)
+        self._worker.spinner = None  # it writes escape sequences between the log's lines
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         try:
             self._worker.execute_from_commandline()

@@ -1,12 +1,18 @@
-"""What the authors' table keeps: three kinds of rows, and the clocks.
+"""What the authors' table keeps, one changelog for all of it.
 
-    a author                 strikes, cases, care, and a journal of what the last steps owe
-    p author NUL post        the post: its standing action, its clock, and what each revision yielded
-    v author NUL review_id   what a review yielded
+    a author              strikes, cases, care, and how far the author's records are applied
+    p author post         the post: its standing action, its clock, its latest evidence
+    r author post rev     what a revision did and yielded (an Entry)
+    v author review       what a review did and yielded
+    c author action       what a clock that ran out did and yielded
+    t, t number           the clocks (workers.clocks)
+    d source              the dead letter that a record became
+    f, f day, f day page  which entries were written on which day (workers.forget)
 
-The author's row is the write-ahead record: its journal holds the other rows and the outputs of a step until the
-commit has passed the source offset, so that a replay repeats a step from what was stored instead of computing it
-again. Pure data; encoding is MessagePack with field names, so fields can be added.
+An Entry is the write-ahead record of one step: it goes first, and holds everything the step changes and owes. Whatever
+a crash cuts off behind it is repeated from it, never computed again: the author's row knows the last offset applied,
+the post's row carries a version, so that repeating is harmless. Pure data, in MessagePack with field names, so fields
+can be added.
 """
 
 from typing import Any, Final, TypeVar
@@ -21,8 +27,7 @@ T = TypeVar("T")
 
 MAX_STRIKES: Final = 200  # an author with more is long past every ladder; the oldest go first
 MAX_CASES: Final = 50
-MAX_REVISIONS: Final = 50
-MAX_CLOCK_ENTRIES: Final = 20
+MAX_DECISION_IDS: Final = 50
 
 
 class _Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,43 +70,27 @@ class Case(_Row, frozen=True):
     post_id: str
     decision_id: str
     categories: list[str]
-
-
-class Entry(_Row, frozen=True):
-    """What one step wrote and owes. `source` is topic/partition/offset, or clock/action_id."""
-
-    source: str
-    rows: dict[str, bytes] = {}
-    outputs: list[Output] = []
-    clocks_set: list[tuple[str, Clock]] = []
-    clocks_cleared: list[Clock] = []
+    in_distress: bool = False
 
 
 class AuthorRow(_Row, frozen=True):
-    """One author."""
+    """One author. `applied`: physical topic → offset of the author's last record whose effect is in this row."""
 
     posts: int = 0
     strikes: list[Strike] = []
     cases: list[Case] = []
     care_ms: int | None = None
     suspended: bool = False
-    journal: list[Entry] = []
-
-
-class Remembered(_Row, frozen=True):
-    """A revision or review, and what it yielded."""
-
-    id: int | str
-    content: str
-    outputs: list[Output]
+    applied: dict[str, int] = {}
 
 
 class PostRow(_Row, frozen=True):
     """One post."""
 
-    latest_revision: int
-    decision_id: str
-    version: int = 0  # rises with every write, so that a replay never puts an older row over a newer one
+    latest_revision: int = 0
+    decision_id: str = ""
+    decision_ids: list[str] = []
+    version: int = 0  # rises with every step, so that a replay never puts an older row over a newer one
     deleted: bool = False
     standing: Action = Action.NONE
     standing_id: str = ""
@@ -110,9 +99,38 @@ class PostRow(_Row, frozen=True):
     labels: list[str] = []
     clock: Clock | None = None
     dossier: bytes = b""
+    in_distress: bool = False
     terminate_first: str = ""
     last_ms: int = 0
-    revisions: list[Remembered] = []
+
+
+class Effect(_Row, frozen=True):
+    """What a step changes on the author's row."""
+
+    posts: int = 0
+    strikes: list[Strike] = []
+    unstruck: list[str] = []
+    cases: list[Case] = []
+    care_ms: int | None = None
+    suspended: bool | None = None
+
+
+class Entry(_Row, frozen=True):
+    """One step: the record it answers (source, hash of its content), what it changes, what it owes."""
+
+    source: str
+    content: str
+    post: PostRow
+    effect: Effect = Effect()
+    outputs: list[Output] = []
+    clocks_set: list[Clock] = []
+    clocks_cleared: list[Clock] = []
+
+
+class Dead(_Row, frozen=True):
+    """The dead letter of one source record: a redelivery yields it again, whatever has become known since."""
+
+    output: Output
 
 
 class Bucket(_Row, frozen=True):
@@ -122,21 +140,80 @@ class Bucket(_Row, frozen=True):
 
 
 class BucketIndex(_Row, frozen=True):
-    """Numbers of the buckets in use, ascending."""
+    """Numbers of the buckets (or days) in use, ascending."""
 
     numbers: list[int] = []
 
 
+class Written(_Row, frozen=True):
+    """How many pages a day has."""
+
+    pages: int = 0
+
+
+class Page(_Row, frozen=True):
+    """(entry's key, its post's key or nothing) of one batch."""
+
+    keys: list[tuple[str, str]] = []
+
+
+def _key(kind: str, *parts: str) -> str:
+    """Unambiguous whatever characters an id holds: each part is preceded by its length."""
+    return kind + "".join(f"{len(part)}:{part}" for part in parts)
+
+
 def author_key(author_id: str) -> str:
-    return f"a{author_id}"
+    return _key("a", author_id)
 
 
 def post_key(author_id: str, post_id: str) -> str:
-    return f"p{author_id}\0{post_id}"
+    return _key("p", author_id, post_id)
+
+
+def revision_key(author_id: str, post_id: str, revision: int) -> str:
+    return _key("r", author_id, post_id, str(revision))
 
 
 def review_key(author_id: str, review_id: str) -> str:
-    return f"v{author_id}\0{review_id}"
+    return _key("v", author_id, review_id)
+
+
+def clock_key(author_id: str, action_id: str) -> str:
+    return _key("c", author_id, action_id)
+
+
+def dead_key(source: str) -> str:
+    return _key("d", source)
+
+
+def effect_between(before: AuthorRow, after: AuthorRow) -> Effect:
+    """What leads from one author's row to the next."""
+    struck = {strike.post_id for strike in after.strikes}
+    return Effect(
+        posts=after.posts - before.posts,
+        strikes=[strike for strike in after.strikes if strike not in before.strikes],
+        unstruck=[strike.post_id for strike in before.strikes if strike.post_id not in struck],
+        cases=[case for case in after.cases if case not in before.cases],
+        care_ms=after.care_ms if after.care_ms != before.care_ms else None,
+        suspended=after.suspended if after.suspended != before.suspended else None,
+    )
+
+
+def apply_effect(author: AuthorRow, effect: Effect, topic: str, offset: int) -> AuthorRow:
+    """The author's row after a step, marked with the record that the step answered."""
+    replaced = {strike.post_id for strike in effect.strikes} | set(effect.unstruck)
+    strikes = [strike for strike in author.strikes if strike.post_id not in replaced] + effect.strikes
+    moved = {case.case_id: case for case in effect.cases}
+    cases = [moved.pop(case.case_id, case) for case in author.cases] + list(moved.values())
+    care = [moment for moment in (author.care_ms, effect.care_ms) if moment is not None]
+    return AuthorRow(
+        posts=author.posts + effect.posts,
+        strikes=sorted(strikes, key=lambda strike: (strike.at_ms, strike.post_id))[-MAX_STRIKES:],
+        cases=cases[-MAX_CASES:],
+        care_ms=max(care, default=None),
+        suspended=author.suspended if effect.suspended is None else effect.suspended,
+        applied={**author.applied, topic: offset},
+    )
 
 
 def dump(row: Struct) -> bytes:
