@@ -55,7 +55,7 @@ bench: $(STAMP)  ## throughput of classifier and worker in one run, as JSON
 
 train: $(TRAIN_STAMP)  ## the shipped checkpoint from corpora and posts (CORPUS=dir RUN=dir); resumes after a kill
 	$(BIN)/python -m models.distill --corpus $(CORPUS) --out $(RUN)
-	$(BIN)/mimamori train --base $(RUN)/encoder --out $(RUN)/checkpoint
+	$(BIN)/mimamori train --base $(RUN)/encoder --out $(RUN)/checkpoint --corpus $(CORPUS)
 
 evaluate: $(STAMP)  ## figures of the shipped checkpoint on the committed test split
 	$(BIN)/mimamori evaluate

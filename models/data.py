@@ -5,6 +5,7 @@ one author-batch: its posts never stand on two sides of a split, since one write
 file and the line, never the text.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final, Literal
 from models.labels import LABEL_IDS
 
 SHIPPED: Final = Path(__file__).parent / "data" / "posts"
+REAL: Final = Path(__file__).parent / "data" / "real.jsonl"
 SPLITS: Final = Path(__file__).parent / "data" / "splits.json"
 Split = Literal["train", "validation", "test"]
 
@@ -83,6 +85,25 @@ def _post(path: Path, number: int, line: str) -> LabelledPost:
     return LabelledPost(
         found["text"], frozenset(labels), path.stem, kind, found.get("register", ""), str(found.get("pair", ""))
     )
+
+
+def read_real(labels: Path, texts: Sequence[str]) -> list[LabelledPost]:
+    """Real board posts: their labels are kept here by the SHA-256 of the text, the texts in the corpus they come from.
+
+    A third, chosen by hash, is for testing; texts that no label is known for are left out.
+    """
+    by_hash = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
+    posts = []
+    for number, line in enumerate(labels.read_text("utf-8").splitlines(), 1):
+        found = json.loads(line)
+        if any(label not in LABEL_IDS for label in found["labels"]):
+            raise DataError(f"{labels}:{number}: `labels` must be a list of {', '.join(LABEL_IDS)}")
+        text = by_hash.get(found["sha256"])
+        if text is not None:
+            batch = "real-test" if int(found["sha256"], 16) % 3 == 0 else "real-train"
+            kind = "" if found["labels"] else "plain_chat"
+            posts.append(LabelledPost(text, frozenset(found["labels"]), batch, kind, "board"))
+    return posts
 
 
 def split_of(batch: str) -> Split:

@@ -50,12 +50,16 @@ class Recipe:
     patience: int = 3
 
 
-def train(base: Path, posts_path: Path, out: Path, recipe: Recipe) -> dict[str, Any]:
-    """Fine-tune `base` into the checkpoint directory `out`; returns the validation figures."""
+def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequence[LabelledPost] = ()) -> dict[str, Any]:
+    """Fine-tune `base` into the checkpoint directory `out`; returns the validation figures.
+
+    `real` are further posts for training (models.data.read_real); those of a test batch are left out.
+    """
     torch.manual_seed(recipe.seed)
     rng = random.Random(recipe.seed)
     posts = data.read(posts_path)  # Step 1
     training, validation = _split(posts, rng)
+    training += data.select(real, "train")
     model = _model(base)
     tokenizer = load_tokenizer(base)
     samples = [(reading, post.targets) for post in training for reading in _readings(post.text)]

@@ -10,12 +10,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workers import __version__
 from workers.errors import MimamoriError, UsageError
 
-_USAGE = UsageError.exit_code
+if TYPE_CHECKING:
+    from models.data import LabelledPost
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--base", type=Path, required=True, metavar="DIR", help="encoder or checkpoint to start from")
     train.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint directory to write")
+    train.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; adds the real posts labelled by hash")
     train.add_argument("--seed", type=int, default=1)
     train.add_argument("--epochs", type=_positive)
     evaluate = add(
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("checkpoint", nargs="?", type=Path, help="checkpoint directory; the shipped one without it")
     evaluate.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
+    evaluate.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; measures on the real posts instead")
     evaluate.add_argument("--split", choices=["train", "validation", "test", "all"], default="test")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
     return parser
@@ -162,7 +165,8 @@ def _train(arguments: argparse.Namespace) -> int:
         recipe = Recipe(seed=arguments.seed)
         if arguments.epochs:
             recipe = Recipe(seed=arguments.seed, epochs=arguments.epochs)
-        figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe)
+        real = _real_posts(arguments.corpus) if arguments.corpus else []
+        figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe, real)
         print(json.dumps(figures, ensure_ascii=False, indent=1))
     return 0
 
@@ -174,7 +178,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         from models.classifier import Classifier
         from models.evaluate import evaluate, table
 
-        posts = data.read(arguments.data or data.SHIPPED)
+        posts = _real_posts(arguments.corpus) if arguments.corpus else data.read(arguments.data or data.SHIPPED)
         if arguments.split != "all" and arguments.data is None:
             posts = data.select(posts, arguments.split)
         report = evaluate(Classifier.load(arguments.checkpoint or SHIPPED), posts)
@@ -182,6 +186,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         if arguments.json:
             arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def _real_posts(corpus: Path) -> "list[LabelledPost]":
+    from models import corpora, data
+
+    return data.read_real(data.REAL, corpora.read(corpus, "open2ch_ranking"))
 
 
 class _checkpoint_errors:  # reads as a statement
@@ -192,9 +202,10 @@ class _checkpoint_errors:  # reads as a statement
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         from models.checkpoint import CheckpointError
+        from models.corpora import CorpusMissing
         from models.data import DataError
 
-        if isinstance(error, CheckpointError | DataError):
+        if isinstance(error, CheckpointError | DataError | CorpusMissing):
             raise UsageError(str(error)) from None
 
 
