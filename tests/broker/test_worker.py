@@ -10,9 +10,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.broker.conftest import Service
 from tests.harness import OUTPUTS, post, wait_until
+from tests.kafka.cluster import KafkaCluster
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]
 
@@ -204,6 +206,32 @@ def test_a_review_restores_and_reaches_the_case(service: Service, flags: Flags) 
     assert "closed" in {record["status"] for record in outside.records("consultation-escalations")}
     (letter,) = outside.records("dead-letters")
     assert letter["error"]["type"] == "unknown_subject"
+
+
+def test_a_worker_that_cannot_deliver_ends_and_its_heir_finishes(service: Service, kafka: KafkaCluster) -> None:
+    """Guarantee 5: with too few in-sync replicas nothing is committed, the process ends non-zero, nothing is lost."""
+    outside = service.outside
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def in_sync(copies: str) -> None:
+        entry = ConfigEntry("min.insync.replicas", copies, incremental_operation=AlterConfigOpType.SET)
+        name = f"{outside.prefix}moderation-decisions"
+        for done in admin.incremental_alter_configs(
+            [ConfigResource("topic", name, incremental_configs=[entry])]
+        ).values():
+            done.result(30)
+
+    with service.worker() as worker:
+        in_sync("2")
+        outside.send(post("stuck", i, "x") for i in range(5))
+        assert worker.process is not None
+        assert worker.process.wait(200) == 4, worker.tail()
+    assert outside.committed(service.group, "posts") == 0
+    assert outside.counts("moderation-decisions") == {"moderation-decisions": 0}
+    in_sync("1")
+    with service.worker() as heir:
+        outside.wait_for({"moderation-decisions": 5}, tail=heir.tail)
+    assert len({d["decision_id"] for d in outside.records("moderation-decisions")}) == 5
 
 
 def test_shadow_writes_decisions_and_nothing_else(service: Service, flags: Flags) -> None:
