@@ -34,6 +34,7 @@ _MAX_TOKENS: Final = 256
 _SMOOTHING: Final = 0.02  # of targets; keeps logits calibratable
 # A miss's cost against a false alarm's: F-beta's beta squared. A missed inducement is the worst bug there is.
 MISS_COST: Final = {"suicide_inducement": 2.0, "distress": 2.0, "threat": 1.5}
+_ENOUGH_POSITIVES: Final = 15
 _THRESHOLD_RANGE: Final = (0.2, 0.9)
 
 
@@ -42,10 +43,10 @@ class Recipe:
     """Everything that changes the outcome beside base and data."""
 
     seed: int = 1
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 32
-    rate: float = 1e-4
-    warm_up: float = 0.1
+    rate: float = 1.5e-4
+    warm_up: float = 0.06
     weight_decay: float = 0.05
     patience: int = 3
 
@@ -235,7 +236,12 @@ def _platt(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
 
 
 def operating_point(scores: torch.Tensor, targets: torch.Tensor, miss_cost: float) -> float:
-    """The threshold with the best F-beta, beta² = `miss_cost`; of equals the one in the middle."""
+    """The threshold with the best F-beta, beta² = `miss_cost`; of equals the one in the middle.
+
+    A label with too few positives to tell keeps 0.5, where a calibrated score is as likely right as wrong.
+    """
+    if int(targets.sum()) < _ENOUGH_POSITIVES:
+        return 0.5
     candidates = torch.arange(_THRESHOLD_RANGE[0], _THRESHOLD_RANGE[1] + 1e-6, 0.01)
     values = []
     for threshold in candidates:
