@@ -45,10 +45,16 @@ class Recipe:
     seed: int = 1
     epochs: int = 8
     batch: int = 32
-    rate: float = 1.5e-4
+    rate: float = 2e-4
+    head_factor: float = 10.0  # the new head learns this much faster than what it stands on
     warm_up: float = 0.06
     weight_decay: float = 0.05
     patience: int = 3
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Linear warm-up, then linearly down to nothing."""
+        warm = self.warm_up * steps
+        return self.rate * min(1.0, (step + 1) / max(1.0, warm), (steps - step) / max(1.0, steps - warm))
 
 
 def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequence[LabelledPost] = ()) -> dict[str, Any]:
@@ -129,12 +135,13 @@ def _model(base: Path) -> Any:
 def _fit(
     model: Any, tokenizer: Any, rows: list[Any], held: list[Any], recipe: Recipe, state_file: Path
 ) -> dict[str, torch.Tensor]:
-    decayed = [p for n, p in model.named_parameters() if p.ndim > 1]
-    plain_parameters = [p for n, p in model.named_parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain_parameters, "weight_decay": 0.0}],
-        lr=recipe.rate,
-    )
+    encoder = [p for n, p in model.named_parameters() if not n.startswith("classifier")]
+    groups = [
+        {"params": [p for p in encoder if p.ndim > 1], "weight_decay": recipe.weight_decay, "factor": 1.0},
+        {"params": [p for p in encoder if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
+        {"params": list(model.classifier.parameters()), "weight_decay": 0.0, "factor": recipe.head_factor},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
     steps = recipe.epochs * -(-len(rows) // recipe.batch)
     best_loss, best, first, waited = float("inf"), dict(model.state_dict()), 0, 0
     if state_file.exists():
@@ -151,11 +158,7 @@ def _fit(
         for i, batch in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5)):
             step = done + i
             for group in optimizer.param_groups:
-                group["lr"] = recipe.rate * min(
-                    1.0,
-                    (step + 1) / max(1, recipe.warm_up * steps),
-                    (steps - step) / max(1.0, steps * (1 - recipe.warm_up)),
-                )
+                group["lr"] = recipe.rate_at(step, steps) * group["factor"]
             ids, mask, targets = _pad(tokenizer, batch)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = model(input_ids=ids, attention_mask=mask).logits.float()

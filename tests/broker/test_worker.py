@@ -209,12 +209,12 @@ def test_a_review_restores_and_reaches_the_case(service: Service, flags: Flags) 
 
 
 def test_a_worker_that_cannot_deliver_ends_and_its_heir_finishes(service: Service, kafka: KafkaCluster) -> None:
-    """Guarantee 5: with too few in-sync replicas nothing is committed, the process ends non-zero, nothing is lost."""
+    """Guarantee 5: a topic that refuses its records: nothing is committed, the process ends non-zero, nothing is lost."""
     outside = service.outside
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
 
-    def in_sync(copies: str) -> None:
-        entry = ConfigEntry("min.insync.replicas", copies, incremental_operation=AlterConfigOpType.SET)
+    def largest_message(size: int) -> None:
+        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
         name = f"{outside.prefix}moderation-decisions"
         for done in admin.incremental_alter_configs(
             [ConfigResource("topic", name, incremental_configs=[entry])]
@@ -222,13 +222,13 @@ def test_a_worker_that_cannot_deliver_ends_and_its_heir_finishes(service: Servic
             done.result(30)
 
     with service.worker() as worker:
-        in_sync("2")
+        largest_message(100)
         outside.send(post("stuck", i, "x") for i in range(5))
         assert worker.process is not None
         assert worker.process.wait(200) == 4, worker.tail()
     assert outside.committed(service.group, "posts") == 0
     assert outside.counts("moderation-decisions") == {"moderation-decisions": 0}
-    in_sync("1")
+    largest_message(1 << 20)
     with service.worker() as heir:
         outside.wait_for({"moderation-decisions": 5}, tail=heir.tail)
     assert len({d["decision_id"] for d in outside.records("moderation-decisions")}) == 5
