@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.labels import LABEL_IDS
+from models.tokenizer import JapaneseTokenizer, TransformersTokenizer, load_tokenizer
 
 SHIPPED: Final = Path(__file__).parent / "checkpoints" / "default"
 _TOKENIZER_FILES: Final = ("vocab.txt", "tokenizer.json", "spiece.model", "spm.model")
@@ -26,10 +27,21 @@ _VERSION_FILES: Final = (
     "model.safetensors",
     *_TOKENIZER_FILES,
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "thresholds.json",
     "calibration.json",
 )
 _VERSION_CHARACTERS: Final = 12
+_SIZES: Final = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+)
+_FEWEST_POSITIONS: Final = 3  # [CLS], one token, [SEP]
 
 
 class CheckpointError(ValueError):
@@ -62,9 +74,7 @@ def load(directory: Path) -> Checkpoint:
     """Read and check everything but the weights."""
     if not directory.is_dir():
         raise CheckpointError(f"{directory}: no such checkpoint directory")
-    config = _json(directory / "config.json")
-    if config.get("model_type") != "bert":
-        raise CheckpointError(f"{directory / 'config.json'}: model_type is {config.get('model_type')!r}, not 'bert'")
+    config = read_config(directory)
     labels = _labels(directory / "config.json", config)
     if not (directory / "model.safetensors").is_file():
         raise CheckpointError(f"{directory / 'model.safetensors'}: missing (weights must be safetensors)")
@@ -81,6 +91,38 @@ def load(directory: Path) -> Checkpoint:
     )
 
 
+def read_config(directory: Path) -> dict[str, Any]:
+    """config.json, if it is that of a BERT that models.encoder can run."""
+    path = directory / "config.json"
+    config = _json(path)
+    for name, only, default in (
+        ("model_type", "bert", None),
+        ("hidden_act", "gelu", "gelu"),
+        ("position_embedding_type", "absolute", "absolute"),
+    ):
+        if config.get(name, default) != only:
+            raise CheckpointError(f"{path}: {name} is {config.get(name)!r}, not {only!r}")
+    for name in _SIZES:
+        if not isinstance(config.get(name), int) or config[name] < 1:
+            raise CheckpointError(f"{path}: {name} must be a whole number of 1 or more")
+    if config["hidden_size"] % config["num_attention_heads"]:
+        raise CheckpointError(f"{path}: hidden_size must be a multiple of num_attention_heads")
+    if config["max_position_embeddings"] < _FEWEST_POSITIONS:
+        raise CheckpointError(f"{path}: max_position_embeddings must be {_FEWEST_POSITIONS} or more")
+    if not isinstance(config.get("layer_norm_eps", 1e-12), float):
+        raise CheckpointError(f"{path}: layer_norm_eps must be a number")
+    return config
+
+
+def tokenizer(directory: Path) -> JapaneseTokenizer | TransformersTokenizer:
+    """The directory's tokenizer; CheckpointError for whatever stands in its way."""
+    try:
+        return load_tokenizer(directory)
+    except Exception as error:  # transformers, and what a tokenizer needs besides it, raise errors of every kind
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(f"{directory}: tokenizer_config.json, vocab.txt: no tokenizer: {reason}") from error
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -95,11 +137,13 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _labels(path: Path, config: dict[str, Any]) -> tuple[str, ...]:
     id2label = config.get("id2label") or {}
-    labels = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
+    if not isinstance(id2label, dict) or set(id2label) != {str(i) for i in range(len(id2label))}:
+        raise CheckpointError(f"{path}: id2label must be an object that numbers the labels from 0")
+    labels = tuple(str(id2label[str(i)]) for i in range(len(id2label)))
     missing, unknown = set(LABEL_IDS) - set(labels), set(labels) - set(LABEL_IDS)
-    if missing or unknown:
+    if missing or unknown or len(labels) != len(LABEL_IDS):
         raise CheckpointError(
-            f"{path}: id2label must name the labels {', '.join(LABEL_IDS)}"
+            f"{path}: id2label must name the labels {', '.join(LABEL_IDS)}, each once"
             + (f"; missing: {', '.join(sorted(missing))}" if missing else "")
             + (f"; unknown: {', '.join(sorted(unknown))}" if unknown else "")
         )
@@ -116,12 +160,12 @@ def _thresholds(path: Path) -> dict[str, float]:
 
 def _calibration(path: Path) -> dict[str, tuple[float, float]]:
     found = _json(path) if path.exists() else {}
-    result = {}
-    for label in LABEL_IDS:
-        slope, intercept = found.get(label, (1.0, 0.0))
-        if not (math.isfinite(slope) and math.isfinite(intercept) and slope > 0):
-            raise CheckpointError(f"{path}: {label!r} must be [positive slope, intercept]")
-        result[label] = (float(slope), float(intercept))
+    result = dict.fromkeys(LABEL_IDS, (1.0, 0.0))
+    for label, value in found.items():
+        numbers = isinstance(value, list) and all(isinstance(number, int | float) for number in value)
+        if label not in result or not numbers or len(value) != 2 or not all(map(math.isfinite, value)) or value[0] <= 0:
+            raise CheckpointError(f"{path}: {label!r} must be a label with [positive slope, intercept]")
+        result[label] = (float(value[0]), float(value[1]))
     return result
 
 
@@ -129,7 +173,7 @@ def _version(directory: Path) -> str:
     digest = hashlib.sha256()
     for name in _VERSION_FILES:
         path = directory / name
-        if path.exists():
+        if path.is_file():
             digest.update(name.encode())
             digest.update(path.read_bytes())
     return f"{directory.name}-{digest.hexdigest()[:_VERSION_CHARACTERS]}"

@@ -18,11 +18,10 @@ from typing import Final, NamedTuple
 import torch
 
 from models import checkpoint as checkpoints
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, CheckpointError
 from models.encoder import Encoder
 from models.labels import LABEL_IDS
 from models.normalize import Normalized, canonical, plain
-from models.tokenizer import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +64,11 @@ class Classifier:
         self.checkpoint = checkpoint
         self.dtype, reason = (dtype, "asked for") if dtype else _best_dtype()
         self.encoder = Encoder.load(checkpoint, self.dtype)
-        self.tokenizer = load_tokenizer(checkpoint.directory)
-        if max(self.tokenizer.vocabulary.values()) >= int(checkpoint.config["vocab_size"]):
-            raise checkpoints.CheckpointError(
-                f"{checkpoint.directory}: the tokenizer knows more tokens than the model has embeddings"
+        self.tokenizer = checkpoints.tokenizer(checkpoint.directory)
+        known, embedded = max(self.tokenizer.vocabulary.values()) + 1, checkpoint.config["vocab_size"]
+        if known > embedded:
+            raise CheckpointError(
+                f"{checkpoint.directory}: the tokenizer (vocab.txt) knows {known} tokens, config.json only {embedded}"
             )
         self._slope = torch.tensor([checkpoint.calibration[label][0] for label in checkpoint.labels])
         self._intercept = torch.tensor([checkpoint.calibration[label][1] for label in checkpoint.labels])
@@ -95,6 +95,8 @@ class Classifier:
             with torch.inference_mode():
                 ids, mask = self._pad([sequences[i] for i in chosen])
                 scores = self._calibrated(self.encoder.logits(self.encoder.embed(ids), mask))
+            if not bool(torch.isfinite(scores).all()):  # no score is above a threshold then: all would seem harmless
+                raise CheckpointError(f"{self.checkpoint.weights}: the weights give scores that are no numbers")
             for i, row in zip(chosen, scores, strict=True):
                 owner = sequences[i].owner
                 higher = row > best[owner]
@@ -155,14 +157,20 @@ class Classifier:
                 break
             chosen.append(token)
             held += float(carried[token])
-        ranges = sorted(sequence.reading.original(*sequence.offsets[token]) for token in chosen)
-        joined: list[tuple[int, int]] = []
-        for start, end in ranges:
-            if joined and start <= joined[-1][1]:
-                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-            else:
-                joined.append((start, end))
-        return [Span(start, end, label) for start, end in joined]
+        # Joined as read, so that what stands between unseen splits no span, and again as posted (㌔ is two characters).
+        read = _joined([sequence.offsets[token] for token in chosen])
+        return [Span(start, end, label) for start, end in _joined([sequence.reading.original(*r) for r in read])]
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order, with those that touch made one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _batches(order: list[int], sequences: list[_Sequence]) -> list[list[int]]:

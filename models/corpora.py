@@ -20,6 +20,8 @@ SHARES: Final[dict[str, float]] = {
     "jcola": 0.5,
     "aozora_sample": 0.2,
 }
+# Utterances of friendly chat that fine-tuning takes for benign (models.data.assumed_benign).
+ASSUMED_BENIGN: Final[dict[str, int]] = {"mrmp_chat": 900, "real_persona_chat": 700}
 _LONGEST_LINE: Final = 400  # characters; a line beyond it is cut, the sequence would be cut anyway
 
 

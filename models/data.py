@@ -7,10 +7,12 @@ file and the line, never the text.
 
 import hashlib
 import json
+import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from models.labels import LABEL_IDS
 
@@ -50,11 +52,16 @@ class LabelledPost:
 
 def read_file(path: Path) -> list[LabelledPost]:
     """All posts of one file."""
+    return [_post(path, number, line) for number, line in _lines(path)]
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Numbered lines that are not blank. Only \\n ends one: U+2028 and its like may stand inside a JSON string."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {type(error).__name__}") from None
-    return [_post(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def read(path: Path) -> list[LabelledPost]:
@@ -62,22 +69,20 @@ def read(path: Path) -> list[LabelledPost]:
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: no .jsonl file in it")
-    return [post for file in files for post in read_file(file)]
+    posts = [post for file in files for post in read_file(file)]
+    if not posts:
+        raise DataError(f"{path}: no post in it")
+    return posts
 
 
 def _post(path: Path, number: int, line: str) -> LabelledPost:
     where = f"{path}:{number}"
-    try:
-        found = json.loads(line)
-    except ValueError:
-        raise DataError(f"{where}: not JSON") from None
-    if not isinstance(found, dict) or not isinstance(found.get("text"), str) or not found["text"].strip():
+    found = _object(where, line)
+    if not isinstance(found.get("text"), str) or not found["text"].strip():
         raise DataError(f"{where}: `text` must be a string that is not empty")
-    labels = found.get("labels")
-    if not isinstance(labels, list) or any(label not in LABEL_IDS for label in labels):
-        raise DataError(f"{where}: `labels` must be a list of {', '.join(LABEL_IDS)}")
+    labels = _labels(where, found)
     for field, known in (("kind", KINDS), ("register", REGISTERS)):
-        if field in found and found[field] not in known:
+        if field in found and not (isinstance(found[field], str) and found[field] in known):
             raise DataError(f"{where}: `{field}` must be one of {', '.join(sorted(known))}")
     kind = found.get("kind", "")
     if kind and bool(labels) == (kind in BENIGN_KINDS):
@@ -87,23 +92,55 @@ def _post(path: Path, number: int, line: str) -> LabelledPost:
     )
 
 
+def _object(where: str, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DataError(f"{where}: not JSON") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: not a JSON object")
+    return found
+
+
+def _labels(where: str, found: dict[str, Any]) -> list[str]:
+    labels = found.get("labels")
+    if not isinstance(labels, list) or any(label not in LABEL_IDS for label in labels):
+        raise DataError(f"{where}: `labels` must be a list of {', '.join(LABEL_IDS)}")
+    return labels
+
+
 def read_real(labels: Path, texts: Sequence[str]) -> list[LabelledPost]:
     """Real board posts: their labels are kept here by the SHA-256 of the text, the texts in the corpus they come from.
 
-    A third, chosen by hash, is for testing; texts that no label is known for are left out.
+    By hash, of six two are for testing, one for validation; texts that no label is known for are left out.
     """
     by_hash = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
     posts = []
-    for number, line in enumerate(labels.read_text("utf-8").splitlines(), 1):
-        found = json.loads(line)
-        if any(label not in LABEL_IDS for label in found["labels"]):
-            raise DataError(f"{labels}:{number}: `labels` must be a list of {', '.join(LABEL_IDS)}")
-        text = by_hash.get(found["sha256"])
+    for number, line in _lines(labels):
+        found = _object(f"{labels}:{number}", line)
+        carried = _labels(f"{labels}:{number}", found)
+        digest = found.get("sha256")
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise DataError(f"{labels}:{number}: `sha256` must be 64 hexadecimal digits")
+        text = by_hash.get(digest)
         if text is not None:
-            batch = "real-test" if int(found["sha256"], 16) % 3 == 0 else "real-train"
-            kind = "" if found["labels"] else "plain_chat"
-            posts.append(LabelledPost(text, frozenset(found["labels"]), batch, kind, "board"))
+            part = int(digest, 16) % 6
+            batch = "real-test" if part < 2 else "real-validation" if part == 2 else "real-train"
+            posts.append(LabelledPost(text, frozenset(carried), batch, "" if carried else "plain_chat", "board"))
     return posts
+
+
+def assumed_benign(name: str, texts: Sequence[str], count: int, seed: int) -> list[LabelledPost]:
+    """Utterances of a corpus of friendly chat, which nobody labelled and which are taken for benign.
+
+    A fifth is for validation. They teach what plain chat looks like; no figure is measured on them.
+    """
+    chosen = random.Random(seed).sample(list(texts), min(count, len(texts)))
+    cut = len(chosen) // 5
+    return [
+        LabelledPost(text, frozenset(), f"{name}-{'validation' if i < cut else 'train'}", "plain_chat")
+        for i, text in enumerate(chosen)
+    ]
 
 
 def split_of(batch: str) -> Split:

@@ -65,11 +65,12 @@ def _prf(flagged: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> dict[s
 
 
 def average_precision(scores: Array, truth: npt.NDArray[np.bool_]) -> float:
-    """Area under the precision-recall curve as a step function."""
-    order = np.argsort(-scores, kind="stable")
-    hits = truth[order].cumsum()
-    precision = hits / np.arange(1, len(order) + 1)
-    return round(float(precision[truth[order]].mean()), 4) if truth.any() else 0.0
+    """Area under the precision-recall curve as a step function; equal scores are one step, whatever their order."""
+    if not truth.any():
+        return 0.0
+    over = len(scores) - np.searchsorted(np.sort(scores), scores[truth])  # posts at or over each positive's score
+    hits = truth.sum() - np.searchsorted(np.sort(scores[truth]), scores[truth])
+    return round(float((hits / over).mean()), 4)
 
 
 def calibration_error(scores: Array, truth: npt.NDArray[np.bool_]) -> float:

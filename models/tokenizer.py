@@ -7,8 +7,10 @@ word tokenizer `mecab` with `unidic_lite` and subword tokenizer `wordpiece`; `lo
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -109,37 +111,93 @@ class JapaneseTokenizer:
 
 
 class TransformersTokenizer:
-    """Any other tokenizer of a BERT directory, through `transformers`; slower, and imports it."""
+    """Any other tokenizer of a BERT directory, through `transformers`; slower, and imports it.
+
+    As there, with two differences: a text cannot forge a special token, and what the tokenizer gives up as one unknown
+    word because of its length (a sentence without spaces, to a tokenizer made for English) is read in parts.
+    """
 
     def __init__(self, directory: Path) -> None:
         from transformers import AutoTokenizer
 
-        self._tokenizer = AutoTokenizer.from_pretrained(str(directory))
+        self._tokenizer = AutoTokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
         self.vocabulary: dict[str, int] = self._tokenizer.get_vocab()
-        self.pad, self.unk, self.cls, self.sep = (
-            int(i)
-            for i in (
-                self._tokenizer.pad_token_id,
-                self._tokenizer.unk_token_id,
-                self._tokenizer.cls_token_id,
-                self._tokenizer.sep_token_id,
-            )
-        )
+        t = self._tokenizer
+        special = {"pad": t.pad_token_id, "unk": t.unk_token_id, "cls": t.cls_token_id, "sep": t.sep_token_id}
+        missing = [name for name, token_id in special.items() if token_id is None]
+        if missing:
+            raise ValueError(f"the tokenizer has no {', '.join(missing)} token")
+        self.pad, self.unk, self.cls, self.sep = (int(token_id) for token_id in special.values())
+        self._special = frozenset(t.all_special_ids)
 
     def tokenize(self, text: str) -> Tokens:
-        """Ids as the tokenizer gives them; offsets found by searching each piece, falling back to its neighbour."""
-        pieces = self._tokenizer.tokenize(text)
-        lowered = text.lower() if len(text.lower()) == len(text) else text
+        """Ids as the tokenizer gives them, with offsets."""
+        found = self._read(text)
+        ids: list[int] = []
         offsets: list[tuple[int, int]] = []
-        position = 0
-        for piece in pieces:
-            surface = piece.removeprefix("##")
-            start = lowered.find(surface.lower(), position)
-            if start < 0:
-                start, surface = min(position, max(0, len(text) - 1)), text[position : position + 1] or " "
-            offsets.append((start, min(len(text), start + len(surface))))
-            position = start + len(surface)
-        return Tokens([int(i) for i in self._tokenizer.convert_tokens_to_ids(pieces)], offsets)
+        for token_id, (start, end) in zip(found.ids, found.offsets, strict=True):
+            if token_id != self.unk or end - start <= _MAX_WORD_CHARACTERS:
+                ids.append(token_id)
+                offsets.append((start, end))
+                continue
+            for first in range(start, end, _MAX_WORD_CHARACTERS):
+                part = self._read(text[first : min(end, first + _MAX_WORD_CHARACTERS)])
+                ids += part.ids
+                offsets += [(first + left, first + right) for left, right in part.offsets]
+        return Tokens(ids, offsets)
+
+    def _read(self, text: str) -> Tokens:
+        if not text.strip():
+            return Tokens([], [])
+        if self._tokenizer.is_fast:
+            found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            ids = [int(token_id) for token_id in found["input_ids"]]
+            offsets = [_not_empty(start, end, len(text)) for start, end in found["offset_mapping"]]
+        else:
+            pieces = self._tokenizer.tokenize(text)
+            ids = [int(token_id) for token_id in self._tokenizer.convert_tokens_to_ids(pieces)]
+            known = zip(ids, pieces, strict=True)
+            offsets = _search(text, [None if token_id in self._special else piece for token_id, piece in known])
+        return Tokens([self.unk if token_id in self._special else token_id for token_id in ids], offsets)
+
+
+def _search(text: str, pieces: Sequence[str | None]) -> list[tuple[int, int]]:
+    """Each piece's range by searching for it; what is not found (None: not worth a search) shares what lies between."""
+    folded = _fold(text)
+    offsets: list[tuple[int, int]] = []
+    position = lost = unknown = 0  # an unknown piece stands for one character at least
+    for piece in pieces:
+        surface = "" if piece is None else _fold(piece.removeprefix("##").lstrip("▁"))
+        start = folded.find(surface, position + unknown) if surface else -1
+        if start < 0:
+            lost += 1
+            unknown += piece is None
+            continue
+        offsets += _share(text, position, start, lost)
+        position, lost, unknown = start + len(surface), 0, 0
+        offsets.append((start, position))
+    return offsets + _share(text, position, len(text), lost)
+
+
+def _fold(text: str) -> str:
+    """Character by character without case and accents, which some tokenizers take off; as long as before."""
+    return "".join(unicodedata.normalize("NFKD", char)[0].lower()[0] for char in text)
+
+
+def _share(text: str, start: int, end: int, count: int) -> list[tuple[int, int]]:
+    """`count` ranges in [start, end): its words if they are as many, else equal parts."""
+    if not count:
+        return []
+    words = [(start + word.start(), start + word.end()) for word in _PARTS.finditer(text[start:end])]
+    if len(words) == count:
+        return words
+    cuts = [start + (end - start) * i // count for i in range(count + 1)]
+    return [_not_empty(left, right, len(text)) for left, right in pairwise(cuts)]
+
+
+def _not_empty(start: int, end: int, length: int) -> tuple[int, int]:
+    """The range itself, or the nearest character where it holds none."""
+    return (start, end) if start < end else (min(start, length - 1), min(start, length - 1) + 1)
 
 
 def load_tokenizer(directory: Path) -> JapaneseTokenizer | TransformersTokenizer:

@@ -10,6 +10,7 @@ Needs `transformers`. Works from an encoder that models.distill made, from any J
 checkpoint. Both readings of a post (plain and canonical) are trained on, since both are read later.
 """
 
+import hashlib
 import json
 import random
 import shutil
@@ -23,12 +24,11 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
 
-from models import data
+from models import checkpoint, data
 from models.checkpoint import CheckpointError
-from models.data import LabelledPost
+from models.data import DataError, LabelledPost
 from models.labels import LABEL_IDS
 from models.normalize import canonical, plain
-from models.tokenizer import load_tokenizer
 
 _MAX_TOKENS: Final = 256
 _SMOOTHING: Final = 0.02  # of targets; keeps logits calibratable
@@ -43,7 +43,7 @@ class Recipe:
     """Everything that changes the outcome beside base and data."""
 
     seed: int = 1
-    epochs: int = 8
+    epochs: int = 5
     batch: int = 32
     rate: float = 2e-4
     head_factor: float = 10.0  # the new head learns this much faster than what it stands on
@@ -60,18 +60,22 @@ class Recipe:
 def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequence[LabelledPost] = ()) -> dict[str, Any]:
     """Fine-tune `base` into the checkpoint directory `out`; returns the validation figures.
 
-    `real` are further posts for training (models.data.read_real); those of a test batch are left out.
+    `real` are further posts for training and validation (models.data.read_real, assumed_benign); those of a test batch
+    are left out.
     """
     torch.manual_seed(recipe.seed)
     rng = random.Random(recipe.seed)
     posts = data.read(posts_path)  # Step 1
     training, validation = _split(posts, rng)
-    training += data.select(real, "train")
+    training, validation = training + data.select(real, "train"), validation + data.select(real, "validation")
+    if not training or not validation:
+        raise DataError(f"{posts_path}: posts for training and for validation are needed, one side has none")
     model = _model(base)
-    tokenizer = load_tokenizer(base)
+    tokenizer = checkpoint.tokenizer(base)
     samples = [(reading, post.targets) for post in training for reading in _readings(post.text)]
-    rows = [(tokenizer.tokenize(text).ids[: _MAX_TOKENS - 2], targets) for text, targets in samples]
-    held = [(tokenizer.tokenize(plain(post.text).text).ids[: _MAX_TOKENS - 2], post.targets) for post in validation]
+    longest = min(_MAX_TOKENS, model.config.max_position_embeddings) - 2
+    rows = [(tokenizer.tokenize(text).ids[:longest], targets) for text, targets in samples]
+    held = [(tokenizer.tokenize(plain(post.text).text).ids[:longest], post.targets) for post in validation]
     state_file = out / "training.pt"
     out.mkdir(parents=True, exist_ok=True)
     best = _fit(model, tokenizer, rows, held, recipe, state_file)  # Step 2
@@ -116,10 +120,11 @@ def _readings(text: str) -> list[str]:
 
 
 def _model(base: Path) -> Any:
+    config = checkpoint.read_config(base)  # refused now and not after the training; a hub is never asked
     from transformers import BertForSequenceClassification
 
     try:
-        return BertForSequenceClassification.from_pretrained(
+        model = BertForSequenceClassification.from_pretrained(
             str(base),
             num_labels=len(LABEL_IDS),
             id2label=dict(enumerate(LABEL_IDS)),
@@ -128,8 +133,17 @@ def _model(base: Path) -> Any:
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{base}: no BERT directory: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # transformers and safetensors raise errors of every kind for a damaged file
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CheckpointError(f"{base}: no BERT directory: {reason}") from error
+    id2label = config.get("id2label") or {}
+    theirs = [id2label.get(str(i)) for i in range(len(LABEL_IDS))]
+    if set(theirs) == set(LABEL_IDS):  # a checkpoint of these labels, perhaps in another order
+        order = [theirs.index(label) for label in LABEL_IDS]
+        with torch.no_grad():
+            for parameter in model.classifier.parameters():
+                parameter.copy_(parameter[order])
+    return model
 
 
 def _fit(
@@ -144,12 +158,21 @@ def _fit(
     optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
     steps = recipe.epochs * -(-len(rows) // recipe.batch)
     best_loss, best, first, waited = float("inf"), dict(model.state_dict()), 0, 0
+    origin = _origin(model, rows, held, recipe)
     if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        best, best_loss, first, waited = state["best"], state["best_loss"], state["epoch"], state["waited"]
+        try:
+            state = torch.load(state_file, weights_only=True)
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            best, best_loss, first, waited = state["best"], state["best_loss"], state["epoch"], state["waited"]
+            same = state["origin"] == origin
+        except Exception as error:
+            raise CheckpointError(f"{state_file}: no state of this training; remove it to start anew") from error
+        if not same:
+            raise CheckpointError(f"{state_file}: of another base, recipe or posts; remove it to start anew")
     for epoch in range(first, recipe.epochs):
+        if waited >= recipe.patience:  # here, since a resumed run may have been cut just after it had waited enough
+            break
         model.train()
         rng = random.Random(recipe.seed * 1_000 + epoch)
         torch.manual_seed(recipe.seed * 1_000 + epoch)
@@ -174,13 +197,19 @@ def _fit(
             best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         else:
             waited += 1
-        saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
+        saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "best": best, "origin": origin}
         unfinished = state_file.with_suffix(".new")
         torch.save({**saved, "best_loss": best_loss, "epoch": epoch + 1, "waited": waited}, unfinished)
         unfinished.replace(state_file)
-        if waited >= recipe.patience:
-            break
     return best
+
+
+def _origin(model: Any, rows: list[Any], held: list[Any], recipe: Recipe) -> str:
+    """What a state must come from to be gone on with: half of one training and half of another would be neither."""
+    digest = hashlib.sha256(repr((asdict(recipe), rows, held)).encode())
+    for tensor in model.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _batches(rows: list[Any], size: int, rng: random.Random) -> Iterator[list[Any]]:
@@ -224,7 +253,7 @@ def _logits(model: Any, tokenizer: Any, rows: list[Any]) -> tuple[torch.Tensor, 
 def _platt(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
     """Slope and intercept that minimise the log loss, drawn towards (1, 0) where there is little to learn from."""
     parameters = torch.tensor([1.0, 0.0], requires_grad=True)
-    optimizer = torch.optim.LBFGS([parameters], max_iter=100)
+    optimizer = torch.optim.LBFGS([parameters], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -266,6 +295,7 @@ def _write(
     figures: dict[str, Any],
 ) -> None:
     model.config.dtype = "float16"
+    model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(str(out))
     weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})

@@ -16,7 +16,7 @@ from workers.codec import encode, output_id, to_utc
 from workers.events import Dossier, DossierPost, Escalation, History, Post, Priority, Span, Topic
 from workers.policy import Policy
 from workers.routes import routes
-from workers.state import MAX_CASES, AuthorRow, Case, changed
+from workers.state import MAX_CASES, MAX_DECISION_IDS, AuthorRow, Case, changed
 
 Status = Literal["open", "updated", "claimed", "handed_off", "answered", "closed", "reopened"]
 _MS_PER_DAY: Final = 86_400_000
@@ -99,6 +99,11 @@ def replace(author: AuthorRow, case: Case) -> AuthorRow:
     """`author` with the case of the same id exchanged."""
     updated: AuthorRow = changed(author, cases=[case if old.case_id == case.case_id else old for old in author.cases])
     return updated
+
+
+def with_decision(known: dict[str, str], decision: str, case: Case) -> dict[str, str]:
+    """A post's decisions and their cases, this one added; of a decision's several cases the first is its own."""
+    return dict([*known.items(), (decision, known.get(decision, case.case_id))][-MAX_DECISION_IDS:])
 
 
 def evidence_hash(post: DossierPost) -> str:

@@ -4,6 +4,7 @@ A bad line gets an error in its place, and on stderr its number; the rest go on.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -54,7 +55,7 @@ def run(source: BinaryIO, out: TextIO, model: Path | None, threads: int) -> int:
 def _parse(raw: bytes) -> dict[str, Any] | str:
     """The line's object, or what is wrong with it; never its text."""
     try:
-        found = json.loads(raw)
+        found = json.loads(raw, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError):
         return "not a JSON object in UTF-8"
     if not isinstance(found, dict):
@@ -65,3 +66,14 @@ def _parse(raw: bytes) -> dict[str, Any] | str:
     if len(text) > MAX_TEXT_CHARACTERS:
         return f"`text` is longer than {MAX_TEXT_CHARACTERS} characters"
     return found
+
+
+def _no_number(name: str) -> float:
+    """NaN and Infinity, which Python reads and writes, are no JSON: an `id` must not carry them into the output."""
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(raw: str) -> float:
+    """1e999 would be echoed as Infinity."""
+    number = float(raw)
+    return number if math.isfinite(number) else _no_number(raw)

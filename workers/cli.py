@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--base", type=Path, required=True, metavar="DIR", help="encoder or checkpoint to start from")
     train.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint directory to write")
-    train.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; adds the real posts labelled by hash")
+    train.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; adds real posts and plain chat")
     train.add_argument("--seed", type=int, default=1)
     train.add_argument("--epochs", type=_positive)
     evaluate = add(
@@ -107,10 +107,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(raw: str) -> int:
-    value = int(raw)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+    if not raw.isdecimal() or int(raw) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number of 1 or more")
+    return int(raw)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -159,13 +158,21 @@ def _classify(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     with _checkpoint_errors():
-        from models import data
+        from models import corpora, data
         from models.train import Recipe, train
 
         recipe = Recipe(seed=arguments.seed)
         if arguments.epochs:
             recipe = Recipe(seed=arguments.seed, epochs=arguments.epochs)
-        real = _real_posts(arguments.corpus) if arguments.corpus else []
+        try:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{arguments.out}: {error.strerror}") from None
+        real = []
+        if arguments.corpus:
+            real = _real_posts(arguments.corpus)
+            for name, count in corpora.ASSUMED_BENIGN.items():
+                real += data.assumed_benign(name, corpora.read(arguments.corpus, name), count, recipe.seed)
         figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe, real)
         print(json.dumps(figures, ensure_ascii=False, indent=1))
     return 0
@@ -181,10 +188,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         posts = _real_posts(arguments.corpus) if arguments.corpus else data.read(arguments.data or data.SHIPPED)
         if arguments.split != "all" and arguments.data is None:
             posts = data.select(posts, arguments.split)
+            if not posts:
+                raise UsageError(f"none of these posts is of the split {arguments.split}")
         report = evaluate(Classifier.load(arguments.checkpoint or SHIPPED), posts)
         print(table(report))
         if arguments.json:
-            arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            try:
+                arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"{arguments.json}: {error.strerror}") from None
     return 0
 
 

@@ -122,11 +122,11 @@ class _Draft:
             reasons.append(self.policy.reason("settled"))
         self._decide(None, [], Action.NONE, "none", [], reasons)
         self._update_open_case(reasons)
+        if self.row.standing not in (Action.SUSPEND, Action.TERMINATE):  # these stand on the author, who may appeal
+            self.row = changed(self.row, standing=Action.NONE, standing_id="")
         self.row = changed(
             self.row,
             deleted=True,
-            standing=Action.NONE,
-            standing_id="",
             latest_revision=self.post.revision,
             decision_id=self.id,
             last_ms=self.event_ms,
@@ -162,7 +162,9 @@ class _Draft:
         if (judgement.in_distress or not judgement.violations) and self._clear_clock():
             reasons.append(self.policy.reason("settled"))
             standing = Action.NONE
-            self.row = changed(self.row, standing=Action.NONE, standing_id="")
+            # A hold that follows at once still supersedes the request.
+            superseded = "" if judgement.action is Action.NONE else self.row.standing_id
+            self.row = changed(self.row, standing=Action.NONE, standing_id=superseded)
         if not judgement.violations:
             held = standing is Action.LIMIT_VISIBILITY and self.row.standing_automated
             if held and not judgement.in_distress:
@@ -266,10 +268,11 @@ class _Draft:
         )
         if action is Action.SUSPEND:
             self.author = changed(self.author, suspended=True)
-        if due_at is not None and not self.context.shadow:
+        if due_at is not None:
             clock = Clock(action_id=record.action_id, due_ms=to_kafka_ms(due_at))
-            self.row = changed(self.row, clock=clock)
-            self.clocks_set.append(clock)
+            self.row = changed(self.row, clock=clock)  # in shadow too: an edit settles a request there as elsewhere
+            if not self.context.shadow:
+                self.clocks_set.append(clock)
 
     def _clear_clock(self) -> bool:
         clock = self.row.clock
@@ -303,7 +306,9 @@ class _Draft:
                 self.policy, self.author, wanted, self.event_ms, self.post.post_id, self.id
             )
             dossier = cases.dossier(self.post, scored.scores, scored.spans, self.past, self.at)
-            self.row = changed(self.row, dossier=encode(dossier))
+            self.row = changed(
+                self.row, dossier=encode(dossier), cases=cases.with_decision(self.row.cases, self.id, case)
+            )
             record = cases.record(
                 self.policy,
                 self.context.model_version,
@@ -324,7 +329,8 @@ class _Draft:
     def _update_open_case(self, reasons: list[str]) -> None:
         for case in self.author.cases:
             if case.post_id == self.post.post_id and case.status != "closed" and self.row.dossier:
-                updated: Case = changed(case, status="updated", decision_id=self.id)
+                in_distress = case.in_distress or self.row.in_distress
+                updated: Case = changed(case, status="updated", decision_id=self.id, in_distress=in_distress)
                 self.author = cases.replace(self.author, updated)
                 record = cases.follow_up(
                     self.policy,

@@ -1,14 +1,14 @@
 """Entries are remembered for the policy's `remember_days`, then forgotten, so that the table does not grow for ever.
 
 Each batch notes the entries it wrote on a page of the day; forgetting reads one page at a time and never scans. With
-its entry goes the row of a post that nothing stands on: never flagged, no action, no clock. Authors, and posts with a
-history, stay.
+the entry of its latest revision goes the row of a post that nothing stands on: never flagged, no case, no action, no
+clock. Authors, and posts with a history, stay.
 """
 
 from typing import Final, Protocol
 
 from workers.events import Action
-from workers.state import BucketIndex, Page, PostRow, Written, dump, parse
+from workers.state import BucketIndex, Page, PostRow, Written, dump, latest_revision_key, parse
 
 DAY_MS: Final = 86_400_000
 _DAYS_KEY: Final = "f"
@@ -61,13 +61,14 @@ def forget_page(rows: Rows, partition: int, now_ms: int, remember_days: int) -> 
     for entry_key, post_key in page.keys:
         rows.delete(partition, entry_key)
         post = parse(PostRow, rows.get(partition, post_key)) if post_key else None
-        if post is not None and _nothing_stands_on(post, oldest_kept * DAY_MS):
+        # Event times may lie far back: whether a post is old shows in the entry of its latest revision.
+        if post and _nothing_stands_on(post) and rows.get(partition, latest_revision_key(post_key, post)) is None:
             rows.delete(partition, post_key)
     rows.delete(partition, page_key)
     rows.put(partition, _day_key(day), dump(Written(pages=written.pages - 1)))
     return len(page.keys)
 
 
-def _nothing_stands_on(post: PostRow, before_ms: int) -> bool:
-    quiet = post.standing is Action.NONE and post.clock is None and not post.labels and not post.dossier
-    return quiet and post.last_ms < before_ms
+def _nothing_stands_on(post: PostRow) -> bool:
+    flagged = post.labels or post.in_distress or post.dossier or post.cases
+    return not flagged and post.standing is Action.NONE and post.clock is None

@@ -40,7 +40,11 @@ class Judgement:
 
 
 def history(policy: Policy, author: AuthorRow, event_ms: int, *, but: str = "") -> History:
-    """Counts inside the strike window at `event_ms`; `but` is a post already counted, which is left out."""
+    """Counts inside the strike window at `event_ms`; `but` is a post already counted, which is left out.
+
+    A post that is a strike already stays the nth that it was: an edit does not count what came after it.
+    """
+    event_ms = min([event_ms, *(s.at_ms - 1 for s in author.strikes if s.post_id == but)])
     since = event_ms - policy.data.windows.strike_days * _MS_PER_DAY
     standing = [s for s in author.strikes if since <= s.at_ms <= event_ms and s.post_id != but]
     by_label: dict[str, int] = {}
@@ -67,9 +71,8 @@ def judge(policy: Policy, scored: Scored, past: History, post: Post) -> Judgemen
     if in_distress:
         reasons.append(policy.reason("distress"))
     if not violations:
-        return Judgement(
-            flagged, [], in_distress, "none", Action.NONE, "", [], False, reasons or [policy.reason("benign")]
-        )
+        reasons += _circumstances(policy, scored, post, flagged) if in_distress else [policy.reason("benign")]
+        return Judgement(flagged, [], in_distress, "none", Action.NONE, "", [], False, reasons)
     worst_rank, chosen, human = -1, violations[0], False
     action = Action.NONE
     severities: list[Severity] = []
@@ -97,12 +100,19 @@ def judge(policy: Policy, scored: Scored, past: History, post: Post) -> Judgemen
     if in_distress:
         reasons.append(policy.reason("distress_with_violation"))
         action, human = (Action.LIMIT_VISIBILITY if severity == "grave" else Action.NONE), True
-    if scored.imminent and ("suicide_inducement" in violations or in_distress):
+    reasons += _circumstances(policy, scored, post, flagged)
+    clauses = list(dict.fromkeys(policy.data.labels[label].clause for label in violations))
+    clause = policy.data.labels[chosen].clause
+    return Judgement(flagged, violations, in_distress, severity, action, clause, clauses, human, reasons)
+
+
+def _circumstances(policy: Policy, scored: Scored, post: Post, flagged: list[str]) -> list[str]:
+    """What makes a case more urgent."""
+    reasons = []
+    if scored.imminent and ("suicide_inducement" in flagged or DISTRESS in flagged):
         reasons.append(policy.reason("imminent"))
     if post.minor_suspected:
         reasons.append(policy.reason("minor"))
     if post.reports >= policy.data.reports_raise.at:
         reasons.append(policy.reason("reports", count=post.reports))
-    clauses = list(dict.fromkeys(policy.data.labels[label].clause for label in violations))
-    clause = policy.data.labels[chosen].clause
-    return Judgement(flagged, violations, in_distress, severity, action, clause, clauses, human, reasons)
+    return reasons

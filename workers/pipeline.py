@@ -179,8 +179,6 @@ class Pipeline:
                 return self._bury(incoming, key, dead)
             if isinstance(decoded.record, BadRecord):
                 raise decoded.record
-            if isinstance(scored, BadRecord):
-                raise scored
             return self._apply(incoming, decoded.record, scored)
         except BadRecord as error:
             log.info(
@@ -221,7 +219,7 @@ class Pipeline:
             error,
         )
 
-    def _apply(self, incoming: Incoming, record: Post | Review, scored: Scored | None) -> list[Output]:
+    def _apply(self, incoming: Incoming, record: Post | Review, scored: Scored | BadRecord | None) -> list[Output]:
         partition, author_id = incoming.partition, record.author_id
         author = self._row(AuthorRow, partition, author_key(author_id)) or AuthorRow()
         key, content = _identity(record)
@@ -233,6 +231,8 @@ class Pipeline:
                 # A redelivery: the crash may have cut off any write behind the entry, or its changelog record.
                 self._write(partition, incoming, author, record, key, entry)
             return list(entry.outputs)
+        if isinstance(scored, BadRecord):  # only now: what was decided in an earlier life is not dead in this one
+            raise scored
         row = self._row(PostRow, partition, post_key(author_id, record.post_id))
         if isinstance(record, Post):
             entry = self._guarded(decide_post, author, row, record, incoming, scored)
@@ -294,15 +294,19 @@ class Pipeline:
     def _drop_clock(self, partition: int, clock: Clock) -> None:
         number = clocks.bucket_of(clock)
         bucket = self._row(Bucket, partition, clocks.bucket_key(number))
-        if bucket is None:
+        if bucket is None:  # a crash may have come before the index
+            self._drop_bucket(partition, number)
             return
         left = clocks.removed(bucket, clock.action_id)
         if left.clocks:
             self._store.put(partition, clocks.bucket_key(number), dump(left))
             return
         self._store.delete(partition, clocks.bucket_key(number))
+        self._drop_bucket(partition, number)
+
+    def _drop_bucket(self, partition: int, number: int) -> None:
         index = self._row(BucketIndex, partition, clocks.INDEX_KEY)
-        if index is not None:
+        if index is not None and number in index.numbers:
             self._store.put(partition, clocks.INDEX_KEY, dump(clocks.without_number(index, number)))
 
     def _row(self, kind: type[Any], partition: int, key: str) -> Any:
@@ -328,7 +332,10 @@ class Pipeline:
             if number * clocks.BUCKET_MS > now_ms:
                 break
             bucket = self._row(Bucket, partition, clocks.bucket_key(number))
-            found += [entry for entry in (bucket.clocks if bucket else ()) if entry[2].due_ms <= now_ms]
+            if bucket is None:  # a crash came between the bucket's end and the index
+                self._drop_bucket(partition, number)
+                continue
+            found += [entry for entry in bucket.clocks if entry[2].due_ms <= now_ms]
         return sorted(found, key=lambda entry: (entry[2].due_ms, entry[2].action_id))
 
     def fire(self, partition: int, author_id: str, post_id: str, clock: Clock) -> list[Output]:

@@ -186,31 +186,30 @@ class PolicyFile(_Data, frozen=True):
     care: CareText
 
 
-REASONS: Final = frozenset(
-    [
-        "benign",
-        "flagged",
-        "rung",
-        "borderline",
-        "authority",
-        "distress",
-        "distress_with_violation",
-        "imminent",
-        "minor",
-        "reports",
-        "standing",
-        "stale",
-        "deleted",
-        "settled",
-        "lifted",
-        "ignored",
-        "suspend",
-        "human",
-        "review",
-        "second_person",
-        "care_recent",
-    ]
-)
+# Every reason, and an example of each value that its words may hold.
+REASONS: Final[dict[str, dict[str, Any]]] = {
+    "benign": {},
+    "flagged": {"label": "", "threshold": 0.5},
+    "rung": {"days": 90, "count": 2},
+    "borderline": {},
+    "authority": {"action": ""},
+    "distress": {},
+    "distress_with_violation": {},
+    "imminent": {},
+    "minor": {},
+    "reports": {"count": 5},
+    "standing": {"action": ""},
+    "stale": {},
+    "deleted": {},
+    "settled": {},
+    "lifted": {},
+    "ignored": {"due": ""},
+    "suspend": {"days": 90, "count": 3},
+    "human": {},
+    "review": {"verdict": ""},
+    "second_person": {},
+    "care_recent": {},
+}
 
 
 @dataclass(frozen=True)
@@ -222,12 +221,13 @@ class Policy:
     thresholds: dict[str, float]
 
     @cached_property
-    def _imminent(self) -> re.Pattern[str]:
-        return re.compile("|".join(f"(?:{sign})" for sign in self.data.imminent_signs) or r"(?!)")
+    def _imminent(self) -> list[re.Pattern[str]]:
+        """Each by itself: joined, their flags and group numbers would mix."""
+        return [re.compile(sign) for sign in self.data.imminent_signs]
 
     def imminent(self, plain_text: str) -> bool:
         """Whether normalised text shows a sign that it may be now."""
-        return self._imminent.search(plain_text) is not None
+        return any(sign.search(plain_text) for sign in self._imminent)
 
     def flagged(self, scores: dict[str, float]) -> list[str]:
         """Labels at or over their thresholds, in the labels' order; a label whose clause is off is never flagged."""
@@ -283,7 +283,7 @@ def parse(source: str, name: str, operating_points: dict[str, float]) -> Policy:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""
         raise PolicyError(f"{name}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    except msgspec.ValidationError as error:
+    except ValueError as error:  # msgspec's, or YAML's of a date that no calendar has
         raise PolicyError(f"{name}: {error}") from None
     problems = list(_problems(data))
     if problems:
@@ -332,10 +332,11 @@ def _problems(data: PolicyFile) -> list[str]:
         known("resources", label, BY_ID)
     told = (*MILD_TO_HARSH[1:], Action.RESTORE)
     found += [f"notices: `{action}` is missing" for action in told if action not in data.notices]
-    found += [f"reasons: `{missing}` is missing" for missing in sorted(REASONS - data.reasons.keys())]
+    found += [f"reasons: `{missing}` is missing" for missing in sorted(REASONS.keys() - data.reasons.keys())]
     for sign in data.imminent_signs:
         try:
-            re.compile(sign)
+            if re.search(sign, ""):
+                found.append(f"imminent_signs: `{sign}` matches every text")
         except re.error as error:
             found.append(f"imminent_signs: `{sign}` is no regular expression: {error}")
     found += _templates(data)
@@ -344,15 +345,12 @@ def _problems(data: PolicyFile) -> list[str]:
     groups = {rule.group for rule in data.labels.values()}
     if data.distress.group in groups:
         found.append(f"distress.group: `{data.distress.group}` is shared with a violation; distress has its own cases")
+    if data.distress.urgent_priority > data.distress.priority:
+        found.append(f"distress.urgent_priority: less urgent than {data.distress.priority}")
     return found
 
 
 _NOTICE_FIELDS: Final = dict.fromkeys(("clause", "label", "due_at", "appeal_until"), "")
-_REASON_FIELDS: Final = {
-    **dict.fromkeys(("label", "action", "due", "verdict"), ""),
-    **dict.fromkeys(("days", "count"), 0),
-    "threshold": 0.5,
-}
 
 
 def _templates(data: PolicyFile) -> list[str]:
@@ -360,13 +358,20 @@ def _templates(data: PolicyFile) -> list[str]:
     places: dict[str, tuple[str, dict[str, Any]]] = {
         f"notices.{action}.body": (text.body, _NOTICE_FIELDS) for action, text in data.notices.items()
     }
-    places |= {f"reasons.{name}": (text, _REASON_FIELDS) for name, text in data.reasons.items()}
+    as_it_stands = {f"notices.{action}.title": text.title for action, text in data.notices.items()} | {
+        "notice_in_distress.title": data.notice_in_distress.title,
+        "notice_in_distress.body": data.notice_in_distress.body,
+        "care.title": data.care.title,
+        "care.body": data.care.body,
+    }
+    places |= {place: (text, {}) for place, text in as_it_stands.items()}
+    places |= {f"reasons.{name}": (text, REASONS.get(name, {})) for name, text in data.reasons.items()}
     found = []
     for place, (text, fields) in places.items():
         try:
             text.format(**fields)
-        except (KeyError, IndexError, ValueError) as error:
-            found.append(f"{place}: placeholder {error} is not one of {', '.join(fields)}")
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
+            found.append(f"{place}: placeholder {error} is not one of {', '.join(fields) or 'none'}")
     return found
 
 

@@ -68,11 +68,13 @@ def decide_review(
     context: Context, author: AuthorRow, row: PostRow | None, review: Review, source: Source, kafka_ms: int
 ) -> Entry:
     """A review not seen before."""
+    known = {case.case_id: case for case in author.cases}
     if review.case_id is not None:
-        case = next((c for c in author.cases if c.case_id == review.case_id), None)
-    else:  # a decision's own case, if it has one
-        mine = [c for c in author.cases if c.post_id == review.post_id]
-        case = next((c for c in mine if c.decision_id == review.decision_id), mine[-1] if mine else None)
+        case = known.get(review.case_id)
+    else:  # the decision's own case, else the post's last one
+        own = row.cases if row else {}
+        found = [own.get(review.decision_id or ""), *reversed(own.values())]
+        case = next((known[case_id] for case_id in found if case_id in known), None)
     known_decision = row is not None and review.decision_id in row.decision_ids
     if row is None or (review.case_id is not None and case is None) or (case is None and not known_decision):
         raise BadRecord(Fault.UNKNOWN_SUBJECT, "no such case or decision of this author and post")
@@ -120,9 +122,8 @@ class _Draft:
     def _undo(self) -> None:
         strikes = [s for s in self.author.strikes if s.post_id != self.review.post_id]
         self.author = changed(self.author, strikes=strikes)
+        self.row = changed(self.row, terminate_first="")
         self._clear_clock()
-        if self.row.standing is Action.SUSPEND:
-            self.author = changed(self.author, suspended=False)
         if self.row.standing is not Action.NONE:
             self._emit(Action.RESTORE)
 
@@ -131,6 +132,7 @@ class _Draft:
             self.row = changed(self.row, terminate_first=self.review.reviewer_id)
             self.reasons.append(self.policy.reason("second_person"))
             return
+        self.row = changed(self.row, terminate_first="")
         self._clear_clock()
         if action is not Action.NONE:
             self._emit(action)
@@ -175,6 +177,8 @@ class _Draft:
             model_version=self.context.model_version,
         )
         self._owe(Topic.ACTIONS, self.review.author_id, encode(record))
+        if self.row.standing in (Action.SUSPEND, Action.TERMINATE) and action is not Action.TERMINATE:
+            self.author = changed(self.author, suspended=False)
         self.row = changed(
             self.row,
             standing=Action.NONE if lifts else action,
@@ -197,15 +201,23 @@ class _Draft:
         if case is None:
             case = self._opened()
             self.author = changed(self.author, cases=[*self.author.cases, case][-MAX_CASES:])
+            self.row = changed(self.row, cases=cases.with_decision(self.row.cases, case.decision_id, case))
         priority = Priority.P2 if self.review.verdict is Verdict.REMOVAL_REQUESTED else case.priority
         updated: Case = changed(
-            case, status=status, priority=min(case.priority, priority), last_ms=max(case.last_ms, self.event_ms)
+            case,
+            status=status,
+            priority=min(case.priority, priority),
+            last_ms=max(case.last_ms, self.event_ms),
+            in_distress=case.in_distress or self.row.in_distress,
         )
         self.author = cases.replace(self.author, updated)
+        own_decision = case.decision_id if case.post_id == self.review.post_id else self.row.decision_id
+        # The record is about the post reviewed, also where the case has moved on to another.
+        concerned = changed(updated, post_id=self.review.post_id, decision_id=self.review.decision_id or own_decision)
         record = cases.follow_up(
             self.policy,
             self.context.model_version,
-            updated,
+            concerned,
             self.row.dossier or self._evidence(),
             self.review.author_id,
             self.review.review_id,
@@ -227,6 +239,7 @@ class _Draft:
             post_id=self.review.post_id,
             decision_id=self.review.decision_id or self.row.decision_id,
             categories=[label for label in self.row.labels if label != DISTRESS],
+            in_distress=self.row.in_distress,
         )
 
     def _evidence(self) -> bytes:

@@ -52,8 +52,8 @@ class Setting:
 def _servers(raw: str) -> str:
     for server in raw.split(","):
         if (
-            not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):(\d{1,5})", server)
-            or int(server.rpartition(":")[2]) > 65535
+            not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s\[\]]+):[0-9]{1,5}", server)
+            or not 0 < int(server.rpartition(":")[2]) <= 65535
         ):
             raise ValueError("must be host:port, or several with commas between")
     return raw
@@ -85,7 +85,7 @@ def _directory(raw: str) -> Path:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", raw) or not low <= int(raw) <= high:
+        if not re.fullmatch(r"[0-9]{1,9}", raw) or not low <= int(raw) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(raw)
 
@@ -93,7 +93,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _seconds(raw: str) -> float:
-    if not re.fullmatch(r"\d{1,4}(\.\d+)?", raw) or not 6 <= float(raw) <= 1800:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", raw) or not 6 <= float(raw) <= 1800:
         raise ValueError("must be seconds from 6 to 1800")
     return float(raw)
 
@@ -120,6 +120,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting("database_url", "database of the staff's console", str),
 )
 NAMES: Final = frozenset(setting.name for setting in TABLE)
+_BARE_NAMES: Final = tuple(setting.field.upper() for setting in TABLE)
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -134,10 +135,13 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             values[setting.field] = setting.parse(raw)
         except ValueError as error:
             problems.append(f"{setting.name}: {error}")
+        except OSError as error:
+            problems.append(f"{setting.name}: {error.strerror}")
     for name in environ:
         if name.startswith(PREFIX) and name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, n=1)
-            problems.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+            # Without the prefix, which alone makes any two names alike.
+            near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), _BARE_NAMES, n=1)
+            problems.append(f"{name}: no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else ""))
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(**values)

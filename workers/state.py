@@ -90,6 +90,7 @@ class PostRow(_Row, frozen=True):
     latest_revision: int = 0
     decision_id: str = ""
     decision_ids: list[str] = []
+    cases: dict[str, str] = {}  # decision → the case it opened or moved; other posts may have moved the case since
     version: int = 0  # rises with every step, so that a replay never puts an older row over a newer one
     deleted: bool = False
     standing: Action = Action.NONE
@@ -172,6 +173,11 @@ def post_key(author_id: str, post_id: str) -> str:
 
 def revision_key(author_id: str, post_id: str, revision: int) -> str:
     return _key("r", author_id, post_id, str(revision))
+
+
+def latest_revision_key(key: str, post: PostRow) -> str:
+    """The entry of a post's latest revision, from the post's own key."""
+    return _key("r" + key[1:], str(post.latest_revision))
 
 
 def review_key(author_id: str, review_id: str) -> str:

@@ -1,0 +1,254 @@
+"""A request for removal that nobody answers becomes a removal, once; every other clock does nothing."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit import memory
+from tests.unit.memory import (
+    AT_MS,
+    CONTEXT,
+    DAY_MS,
+    HOUR_MS,
+    POLICY,
+    Cut,
+    MemoryRows,
+    apply,
+    only,
+    pipeline,
+    post,
+    review,
+)
+from workers import clocks
+from workers.codec import decision_id, output_id
+from workers.decide import Context
+from workers.events import Action, Topic
+from workers.pipeline import Incoming, Pipeline
+from workers.state import Bucket, BucketIndex, Clock, Output, PostRow, changed
+
+DUE_MS = AT_MS + DAY_MS
+
+
+def asked(*, labels: Sequence[str] = ("defamation",)) -> tuple[MemoryRows, Pipeline]:
+    rows = MemoryRows()
+    line = pipeline(rows)
+    apply(line, post(), *labels)
+    return rows, line
+
+
+def run_out(line: Pipeline, now_ms: int = DUE_MS) -> list[Output]:
+    """As the loop does: fire what is due, then take it out of its bucket."""
+    outputs: list[Output] = []
+    for author_id, post_id, clock in line.due(0, now_ms):
+        outputs += line.fire(0, author_id, post_id, clock)
+        line.settle(0, clock)
+    return outputs
+
+
+# -- firing ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_ignored_request_becomes_a_removal() -> None:
+    rows, line = asked()
+    request = rows.post().standing_id
+    (output,) = run_out(line)
+    assert (output.topic, output.key) == (Topic.ACTIONS, b"ann")
+    removal = only([output], Topic.ACTIONS)
+    assert removal["action_id"] == output_id(Topic.ACTIONS, request, "remove")
+    assert (removal["cause"], removal["supersedes"]) == (request, [request])
+    assert (removal["action"], removal["automated"], removal["reversible"]) == ("remove", True, False)
+    assert (removal["decision_id"], removal["clause"]) == (decision_id("p1", 1), "model-rights")
+    assert removal["due_at"] is None
+    assert removal["appeal_until"] == memory.when(DUE_MS + 14 * DAY_MS)
+    row = rows.post()
+    assert (row.standing, row.standing_id, row.clock) == (Action.REMOVE, removal["action_id"], None)
+    assert rows.buckets() == {}
+
+
+def test_never_before_it_is_due() -> None:
+    _, line = asked()
+    assert line.due(0, DUE_MS - 1) == []
+    assert line.due(1, DUE_MS) == []  # another partition's clocks are another's
+    assert len(line.due(0, DUE_MS)) == 1
+
+
+def test_it_fires_once() -> None:
+    rows, line = asked()
+    assert len(run_out(line)) == 1
+    after = dict(rows.rows)
+    assert run_out(line, DUE_MS + DAY_MS) == []
+    assert rows.rows == after
+
+
+def test_a_replay_gives_the_same_bytes_whatever_the_policy_says_now() -> None:
+    rows, line = asked()
+    ((author_id, post_id, clock),) = line.due(0, DUE_MS)
+    first = line.fire(0, author_id, post_id, clock)
+    row = rows.post()
+    assert line.due(0, DUE_MS) == [(author_id, post_id, clock)]  # until its outputs were acknowledged
+    later = pipeline(rows, context=Context(POLICY, "model-2"))
+    assert later.fire(0, author_id, post_id, clock) == first
+    assert rows.post() == row
+    later.settle(0, clock)
+    assert later.due(0, DUE_MS) == []
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_crash_while_firing_ends_in_one_removal(cut: int) -> None:
+    rows, line = asked()
+    ((author_id, post_id, clock),) = line.due(0, DUE_MS)
+    rows.cut = len(rows.log) + cut
+    sent: list[Output] = []
+    with suppress(Cut):
+        sent = line.fire(0, author_id, post_id, clock)
+        line.settle(0, clock)
+    rows.cut = None
+    again = run_out(pipeline(rows))
+    assert len({output.value for output in [*sent, *again]}) == 1
+    assert rows.buckets() == {}
+    assert rows.post().standing is Action.REMOVE
+
+
+def test_a_redelivered_post_sets_its_clock_once() -> None:
+    rows, line = asked()
+    apply(pipeline(rows), post(), "defamation")
+    assert len(rows.clocks()) == 1
+    first = run_out(line)
+    apply(pipeline(rows), post(), "defamation")  # the commit was behind the firing
+    assert run_out(pipeline(rows)) in ([], first)
+    assert rows.post().standing is Action.REMOVE
+    assert rows.buckets() == {}
+
+
+# -- clocks that do nothing --------------------------------------------------------------------------------------------
+
+SETTLED: dict[str, list[tuple[Incoming, tuple[str, ...]]]] = {
+    "deleted": [(post(revision=2, text=None, offset=1), ())],
+    "edited": [(post(revision=2, text="別", offset=1), ())],
+    "edited into distress": [(post(revision=2, text="別", offset=1), ("distress",))],
+    "edited into distress and a violation": [(post(revision=2, text="別", offset=1), ("defamation", "distress"))],
+    "edited into a hold": [(post(revision=2, text="別", offset=1), ("threat",))],
+    "overturned": [(review("overturn"), ())],
+    "appeal granted": [(review("appeal_granted"), ())],
+    "removed by staff": [(review("change_action", action="remove"), ())],
+    "restored by staff": [(review("change_action", action="restore"), ())],
+    "deleted and posted again": [
+        (post(revision=2, text=None, offset=1), ()),
+        (post(revision=3, text="別", offset=2), ()),
+    ],
+}
+
+
+@pytest.mark.parametrize("how", SETTLED)
+def test_a_settled_request_does_nothing_even_if_its_clock_is_still_there(how: str) -> None:
+    rows, line = asked()
+    (entry,) = rows.clocks()
+    for record, labels in SETTLED[how]:
+        apply(line, record, *labels)
+    assert rows.buckets() == {}
+    assert run_out(line) == []
+    before = dict(rows.rows)
+    assert line.fire(0, *entry) == []  # a redelivered post may have put it back
+    assert rows.rows == before
+    assert rows.post().standing is not Action.REMOVE or how == "removed by staff"
+
+
+def test_an_edit_that_is_still_a_violation_keeps_the_clock() -> None:
+    rows, line = asked()
+    apply(line, post(revision=2, text="別", offset=1), "defamation")
+    assert len(run_out(line)) == 1
+    assert rows.post().standing is Action.REMOVE
+
+
+def test_an_old_clock_does_not_fire_for_a_newer_request() -> None:
+    _, line = asked()
+    ((author_id, post_id, old),) = line.due(0, DUE_MS)
+    apply(line, post(revision=2, text="別", offset=1))
+    apply(line, post(revision=3, text="また", offset=2, at_ms=AT_MS + HOUR_MS), "defamation")
+    assert line.fire(0, author_id, post_id, old) == []
+    assert run_out(line, DUE_MS) == []
+    assert len(run_out(line, DUE_MS + HOUR_MS)) == 1
+
+
+CLOCK = Clock(action_id="a", due_ms=DUE_MS)
+ROW = PostRow(standing=Action.REQUEST_REMOVAL, standing_id="a", clock=CLOCK, decision_id="d", clause="model-rights")
+
+
+@pytest.mark.parametrize(
+    "row", [None, changed(ROW, clock=None), changed(ROW, clock=Clock(action_id="b", due_ms=DUE_MS))]
+)
+def test_no_such_clock_on_the_post_means_no_step(row: PostRow | None) -> None:
+    assert clocks.fire(CONTEXT, row, "ann", "p1", CLOCK) is None
+
+
+@pytest.mark.parametrize("row", [changed(ROW, deleted=True), changed(ROW, in_distress=True)])
+def test_deleted_posts_and_people_in_distress_are_let_be(row: PostRow) -> None:
+    entry = clocks.fire(CONTEXT, row, "ann", "p1", CLOCK)
+    assert entry is not None
+    assert entry.outputs == []
+    assert (entry.post.clock, entry.post.standing, entry.post.version) == (None, Action.REQUEST_REMOVAL, 1)
+
+
+# -- buckets -----------------------------------------------------------------------------------------------------------
+
+
+def test_buckets_and_index_hold_what_is_running_and_nothing_more() -> None:
+    rows = MemoryRows()
+    line = pipeline(rows)
+    for n in range(30):
+        apply(line, post(f"p{n}", author_id=f"a{n}", offset=n, at_ms=AT_MS + n * 20_000), "defamation")
+    assert len(rows.clocks()) == 30
+    assert len(rows.buckets()) == 10  # three a minute
+    for n in range(0, 30, 2):
+        apply(line, post(f"p{n}", 2, author_id=f"a{n}", text=None, offset=100 + n))
+    assert len(rows.clocks()) == 15
+    assert all(rows.buckets().values())  # no empty bucket is kept
+    assert len(run_out(line, DUE_MS + DAY_MS)) == 15
+    assert rows.buckets() == {}
+    assert not any(key.startswith("t") and key != "t" for _, key in rows.rows)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    starts=st.lists(st.integers(0, 300_000), min_size=1, max_size=12),
+    now=st.integers(-1_000, 301_000),
+)
+def test_due_gives_what_ran_out_earliest_first(starts: list[int], now: int) -> None:
+    rows = MemoryRows()
+    line = pipeline(rows)
+    for n, start in enumerate(starts):
+        apply(line, post(f"p{n}", author_id=f"a{n}", offset=n, at_ms=AT_MS + start), "defamation")
+    found = line.due(0, DUE_MS + now)
+    assert [clock.due_ms - DUE_MS for _, _, clock in found] == sorted(start for start in starts if start <= now)
+    assert found == sorted(found, key=lambda one: (one[2].due_ms, one[2].action_id))
+    assert all(author_id[1:] == post_id[1:] for author_id, post_id, _ in found)
+
+
+def test_adding_and_removing_are_idempotent() -> None:
+    def twice(step: Callable[[Bucket], Bucket], bucket: Bucket) -> Bucket:
+        once = step(bucket)
+        assert step(once) == once
+        return once
+
+    bucket = twice(lambda b: clocks.added(b, "ann", "p1", CLOCK), Bucket())
+    assert bucket == clocks.added(None, "ann", "p1", CLOCK)
+    assert bucket.clocks == [("ann", "p1", CLOCK)]
+    assert twice(lambda b: clocks.removed(b, "a"), bucket) == Bucket()
+    assert clocks.removed(bucket, "other") == bucket
+
+
+def test_the_index_is_sorted_and_lists_each_bucket_once() -> None:
+    index: BucketIndex | None = None
+    for number in (7, 3, 7, 5, 100):
+        index = clocks.with_number(index, number)
+    assert index == BucketIndex(numbers=[3, 5, 7, 100])
+    assert clocks.without_number(index, 5).numbers == [3, 7, 100]
+    assert clocks.without_number(index, 6) == index
+
+
+def test_a_clock_is_in_the_bucket_of_its_minute() -> None:
+    assert clocks.bucket_of(Clock(action_id="a", due_ms=59_999)) == 0
+    assert clocks.bucket_of(Clock(action_id="a", due_ms=60_000)) == 1
