@@ -31,6 +31,7 @@ from workers.state import (
     Output,
     PostRow,
     apply_effect,
+    apply_post,
     author_key,
     clock_key,
     dead_key,
@@ -39,6 +40,7 @@ from workers.state import (
     post_key,
     review_key,
     revision_key,
+    with_moved,
 )
 
 log = logging.getLogger(__name__)
@@ -238,6 +240,7 @@ class Pipeline:
             entry = self._guarded(decide_post, author, row, record, incoming, scored)
         else:
             entry = self._guarded(reviews.decide_review, author, row, record, incoming)
+        entry = with_moved(entry, row, {incoming.topic: incoming.offset})
         self._write(partition, incoming, author, record, key, entry)
         return entry.outputs
 
@@ -268,21 +271,15 @@ class Pipeline:
         if author.applied.get(incoming.topic, -1) < incoming.offset:
             author = apply_effect(author, entry.effect, incoming.topic, incoming.offset)
         self._store.put(partition, author_key(record.author_id), dump(author))
-        self._put_post(partition, record.author_id, record.post_id, entry.post)
+        row_key = post_key(record.author_id, record.post_id)
+        row = self._row(PostRow, partition, row_key)
+        if row is None or row.applied.get(incoming.topic, -1) < incoming.offset:
+            row = apply_post(row, entry)
+        self._store.put(partition, row_key, dump(row))
         for clock in entry.clocks_set:
             self._add_clock(partition, record.author_id, record.post_id, clock)
         for clock in entry.clocks_cleared:
             self._drop_clock(partition, clock)
-
-    def _put_post(self, partition: int, author_id: str, post_id: str, row: PostRow) -> None:
-        """A redelivered entry may hold the post as it stood before a step that is already applied.
-
-        Equal versions: the same step, or one of the other topic that came between a crash and the redelivery; what is
-        stored stays.
-        """
-        key = post_key(author_id, post_id)
-        stored = self._row(PostRow, partition, key)
-        self._store.put(partition, key, dump(stored if stored and stored.version >= row.version else row))
 
     def _add_clock(self, partition: int, author_id: str, post_id: str, clock: Clock) -> None:
         number = clocks.bucket_of(clock)
@@ -342,14 +339,18 @@ class Pipeline:
         """What a clock that ran out owes. Its bucket keeps it until `settle`, so a kill before sending repeats it."""
         key = clock_key(author_id, clock.action_id)
         entry = self._row(Entry, partition, key)
+        row_key = post_key(author_id, post_id)
+        row = self._row(PostRow, partition, row_key)
         if entry is None:
-            row = self._row(PostRow, partition, post_key(author_id, post_id))
             entry = clocks.fire(self.context, row, author_id, post_id, clock)
             if entry is None:
                 return []
+            entry = with_moved(entry, row, {})
         self._store.put(partition, key, dump(entry))
         self._noted.setdefault(partition, []).append((key, ""))
-        self._put_post(partition, author_id, post_id, entry.post)
+        if row is not None and row.clock is not None and row.clock.action_id == clock.action_id:
+            row = apply_post(row, entry)
+        self._store.put(partition, row_key, dump(row or entry.post))
         return list(entry.outputs)
 
     def settle(self, partition: int, clock: Clock) -> None:

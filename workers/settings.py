@@ -83,6 +83,14 @@ def _directory(raw: str) -> Path:
     return path
 
 
+def _to_be_made(raw: str) -> Path:
+    path = Path(raw)
+    there = next((p for p in (path, *path.parents) if p.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise ValueError(f"{there} is no directory")
+    return path
+
+
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", raw) or not low <= int(raw) <= high:
@@ -113,7 +121,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting("topics_file", "topics.yml to use; else ./topics.yml, else the packaged copy", _file),
     Setting("policy_file", "policy to use; else the packaged default", _file),
     Setting("model", "checkpoint directory; else the shipped one", _directory),
-    Setting("datadir", "where this process keeps its store; one per process", Path),
+    Setting("datadir", "where this process keeps its store; one per process", _to_be_made),
     Setting("web_port", "serves /healthz/live, /healthz/ready and /metrics; 0 takes a free one", _whole(0, 65535)),
     Setting("shadow", "1: write decisions with shadow=true and nothing else", _switch),
     Setting("torch_threads", "threads of the classifier", _whole(1, 256)),

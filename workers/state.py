@@ -10,9 +10,8 @@
     f, f day, f day page  which entries were written on which day (workers.forget)
 
 An Entry is the write-ahead record of one step: it goes first, and holds everything the step changes and owes. Whatever
-a crash cuts off behind it is repeated from it, never computed again: the author's row knows the last offset applied,
-the post's row carries a version, so that repeating is harmless. Pure data, in MessagePack with field names, so fields
-can be added.
+a crash cuts off behind it is repeated from it, never computed again: the author's and the post's row know the last
+offsets applied, so that repeating is harmless. Pure data, in MessagePack with field names, so fields can be added.
 """
 
 from typing import Any, Final, TypeVar
@@ -91,7 +90,8 @@ class PostRow(_Row, frozen=True):
     decision_id: str = ""
     decision_ids: list[str] = []
     cases: dict[str, str] = {}  # decision → the case it opened or moved; other posts may have moved the case since
-    version: int = 0  # rises with every step, so that a replay never puts an older row over a newer one
+    version: int = 0  # rises with every step
+    applied: dict[str, int] = {}  # as the author's: a replay never puts an older row over a newer one
     deleted: bool = False
     standing: Action = Action.NONE
     standing_id: str = ""
@@ -122,6 +122,7 @@ class Entry(_Row, frozen=True):
     source: str
     content: str
     post: PostRow
+    moved: list[str] = []  # the fields of the post's row that the step changes
     effect: Effect = Effect()
     outputs: list[Output] = []
     clocks_set: list[Clock] = []
@@ -220,6 +221,32 @@ def apply_effect(author: AuthorRow, effect: Effect, topic: str, offset: int) -> 
         suspended=author.suspended if effect.suspended is None else effect.suspended,
         applied={**author.applied, topic: offset},
     )
+
+
+def with_moved(entry: Entry, before: PostRow | None, applied: dict[str, int]) -> Entry:
+    """The entry of a step on the post's row `before`: what it changes there, and the record that it answers."""
+    old = before or PostRow()
+    skipped = ("version", "applied")
+    names = [name for name in PostRow.__struct_fields__ if name not in skipped]
+    moved = [name for name in names if getattr(old, name) != getattr(entry.post, name)]
+    done: Entry = changed(entry, moved=moved, post=changed(entry.post, applied={**old.applied, **applied}))
+    return done
+
+
+def apply_post(stored: PostRow | None, entry: Entry) -> PostRow:
+    """The post's row after a step that `stored` lacks.
+
+    `stored` is the row that the step was decided on, or one that a step of the other topic changed meanwhile: it came
+    between a crash that cut this one off behind its entry and the redelivery.
+    """
+    if stored is None:
+        return entry.post
+    fields = {name: getattr(entry.post, name) for name in entry.moved}
+    if "cases" in fields:
+        fields["cases"] = dict([*(stored.cases | entry.post.cases).items()][-MAX_DECISION_IDS:])
+    applied = {topic: max(offset, stored.applied.get(topic, -1)) for topic, offset in entry.post.applied.items()}
+    row: PostRow = changed(stored, **fields, version=stored.version + 1, applied={**stored.applied, **applied})
+    return row
 
 
 def dump(row: Struct) -> bytes:

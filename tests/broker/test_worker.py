@@ -209,7 +209,7 @@ def test_a_review_restores_and_reaches_the_case(service: Service, flags: Flags) 
 
 
 def test_a_worker_that_cannot_deliver_ends_and_its_heir_finishes(service: Service, kafka: KafkaCluster) -> None:
-    """Guarantee 5: a topic that refuses its records: nothing is committed, the process ends non-zero, nothing is lost."""
+    """Guarantee 5: a topic refuses its records; nothing is committed, the process ends non-zero, nothing is lost."""
     outside = service.outside
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
 

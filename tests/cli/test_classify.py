@@ -13,28 +13,28 @@ from tests.harness import clean_environment, mimamori
 from tests.unit import checkpoints
 from workers.events import MAX_TEXT_CHARACTERS
 
-SECRET = "内緒の文章"
+HIDDEN = "内緒の文章"
 IDS: list[Any] = [0, -5, 1.5, 10**30, "あ", "", True, False, None, [1, [2]], {"a": {"b": None}}, "\u2028\ud83d", 1e-300]
 
 BAD = {
-    "no JSON": "{" + SECRET,
+    "no JSON": "{" + HIDDEN,
     "empty line": "",
     "blank line": "   ",
-    "text alone": f'"{SECRET}"',
-    "list": f'["{SECRET}"]',
+    "text alone": f'"{HIDDEN}"',
+    "list": f'["{HIDDEN}"]',
     "null": "null",
     "no text": '{"id": 1}',
     "text is null": '{"text": null}',
     "text is a number": '{"text": 5}',
-    "text is a list": f'{{"text": ["{SECRET}"]}}',
-    "too long": json.dumps({"text": SECRET * MAX_TEXT_CHARACTERS}, ensure_ascii=False),
-    "NaN": f'{{"text": "{SECRET}", "id": NaN}}',
-    "Infinity": f'{{"text": "{SECRET}", "id": [-Infinity]}}',
-    "1e999": f'{{"text": "{SECRET}", "id": 1e999}}',
+    "text is a list": f'{{"text": ["{HIDDEN}"]}}',
+    "too long": json.dumps({"text": HIDDEN * MAX_TEXT_CHARACTERS}, ensure_ascii=False),
+    "NaN": f'{{"text": "{HIDDEN}", "id": NaN}}',
+    "Infinity": f'{{"text": "{HIDDEN}", "id": [-Infinity]}}',
+    "1e999": f'{{"text": "{HIDDEN}", "id": 1e999}}',
     "deep": "[" * 100_000,
-    "two objects": f'{{"text": "{SECRET}"}} {{"text": "{SECRET}"}}',
-    "control character": '{"text": "' + SECRET + '\x01"}',
-    "huge number": '{"text": "' + SECRET + '", "id": ' + "1" * 10_000 + "}",
+    "two objects": f'{{"text": "{HIDDEN}"}} {{"text": "{HIDDEN}"}}',
+    "control character": '{"text": "' + HIDDEN + '\x01"}',
+    "huge number": '{"text": "' + HIDDEN + '", "id": ' + "1" * 10_000 + "}",
 }
 
 
@@ -51,7 +51,7 @@ def classify(
         check=False,
     )
     assert done.returncode == code, done.stderr.decode()[-2_000:]
-    assert SECRET.encode() not in done.stderr
+    assert HIDDEN.encode() not in done.stderr
     assert b"Traceback" not in done.stderr
     return [json.loads(line, parse_constant=pytest.fail) for line in done.stdout.splitlines()], done
 
@@ -61,7 +61,7 @@ def encode(*rows: object) -> bytes:
 
 
 def test_a_thousand_lines_in_order_with_the_bad_ones_in_place(tiny: Path) -> None:
-    lines = [json.dumps({"id": i, "text": f"{SECRET}{i % 50}" + "あ" * (i % 90)}) for i in range(1_000)]
+    lines = [json.dumps({"id": i, "text": f"{HIDDEN}{i % 50}" + "あ" * (i % 90)}) for i in range(1_000)]
     bad = {7: BAD["no JSON"], 255: BAD["no text"], 256: BAD["list"], 511: "", 999: BAD["too long"]}
     for at, broken in bad.items():
         lines[at] = broken
@@ -81,7 +81,7 @@ def test_a_thousand_lines_in_order_with_the_bad_ones_in_place(tiny: Path) -> Non
 def test_what_an_answer_holds(tiny: Path, tmp_path: Path) -> None:
     thresholds = {label: 0.001 if label in ("insult", "obscene") else 0.999 for label in LABEL_IDS}
     copy = checkpoints.copy(tiny, tmp_path / "c", thresholds=thresholds)
-    text = "ﾊﾞｶは\u200b死ね。" + SECRET
+    text = "ﾊﾞｶは\u200b死ね。" + HIDDEN
     answers, done = classify(copy, encode({"text": text, "id": "a", "more": 1}, {"text": text}))
     first, second = answers
     assert list(first) == ["id", "scores", "flagged", "spans", "model_version"]
@@ -113,7 +113,7 @@ def test_every_kind_of_bad_line_is_answered_in_its_place(tiny: Path, where: str)
         else:
             assert set(answer) == {"line", "error"}
             assert answer["line"] == number
-            assert SECRET not in answer["error"]
+            assert HIDDEN not in answer["error"]
     assert len(done.stderr.splitlines()) == len(BAD)
 
 
@@ -150,23 +150,22 @@ def test_a_file_instead_of_stdin_and_a_model_instead_of_the_settings(tiny: Path,
 
 def test_answers_come_while_input_is_open(tiny: Path) -> None:
     """A reader of a long stream is not kept waiting for its end."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "workers.cli", "classify"],
         env=clean_environment(MIMAMORI_MODEL=str(tiny)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(encode(*({"text": "あ", "id": i} for i in range(256))))
-        process.stdin.flush()
-        assert [json.loads(process.stdout.readline())["id"] for _ in range(256)] == list(range(256))
-        process.stdin.close()
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.stdout.close()
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(encode(*({"text": "あ", "id": i} for i in range(256))))
+            process.stdin.flush()
+            assert [json.loads(process.stdout.readline())["id"] for _ in range(256)] == list(range(256))
+            process.stdin.close()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_a_reader_that_goes_away_is_no_traceback(tiny: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def check(text: str, found: Prediction) -> None:
         assert span.label in LABEL_IDS
     for label in LABEL_IDS:
         ranges = [(span.start, span.end) for span in found.spans if span.label == label]
-        assert all(end < start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False)), "spans touch"
+        assert all(end < start for (_, end), (start, _) in pairwise(ranges)), "spans touch"
 
 
 def furthest(one: Prediction, other: Prediction) -> float:

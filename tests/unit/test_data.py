@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from models import corpora, data
-from models.data import BENIGN_KINDS, KINDS, REGISTERS, DataError, LabelledPost, read, read_file, read_real
+from models.data import KINDS, REGISTERS, DataError, LabelledPost, read, read_file, read_real
 from models.labels import LABEL_IDS
 from models.normalize import canonical, plain
 
-SECRET = "内緒の文章"
+HIDDEN = "内緒の文章"
 SPLIT_NAMES: tuple[data.Split, ...] = ("train", "validation", "test")
 SHIPPED_FILES = sorted(data.SHIPPED.glob("*.jsonl"))
 
 
 def line(**changes: Any) -> str:
     """A good line, changed; None removes a field."""
-    found = {"text": SECRET, "labels": ["insult"], "kind": "plain", "register": "board", "pair": "p1", **changes}
+    found = {"text": HIDDEN, "labels": ["insult"], "kind": "plain", "register": "board", "pair": "p1", **changes}
     return json.dumps({name: value for name, value in found.items() if value is not None}, ensure_ascii=False)
 
 
@@ -34,8 +34,8 @@ def test_fields_are_read(tmp_path: Path) -> None:
         tmp_path / "batch-a.jsonl", line(labels=["threat", "insult"], more="ignored"), line(labels=[], kind=None)
     )
     first, second = read_file(path)
-    assert first == LabelledPost(SECRET, frozenset({"insult", "threat"}), "batch-a", "plain", "board", "p1")
-    assert second == LabelledPost(SECRET, frozenset(), "batch-a", "", "board", "p1")
+    assert first == LabelledPost(HIDDEN, frozenset({"insult", "threat"}), "batch-a", "plain", "board", "p1")
+    assert second == LabelledPost(HIDDEN, frozenset(), "batch-a", "", "board", "p1")
     assert first.targets == [float(label in ("insult", "threat")) for label in LABEL_IDS]
     assert second.targets == [0.0] * len(LABEL_IDS)
 
@@ -49,7 +49,7 @@ def test_line_ends_inside_a_text_end_no_line(tmp_path: Path) -> None:
     text = "一\u2028二\u2029三\x85四\x0b五"
     path = tmp_path / "a.jsonl"
     path.write_bytes(("\ufeff" + line(text=text) + "\r\n\r\n  \n" + line()).encode())
-    assert [post.text for post in read_file(path)] == [text, SECRET]
+    assert [post.text for post in read_file(path)] == [text, HIDDEN]
 
 
 def test_a_directory_is_its_files_in_order_of_name(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_a_directory_is_its_files_in_order_of_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ("{" + SECRET, "not JSON"),
-        (f'"{SECRET}"', "not a JSON object"),
+        ("{" + HIDDEN, "not JSON"),
+        (f'"{HIDDEN}"', "not a JSON object"),
         ("[]", "not a JSON object"),
         ("[" * 100_000, "not JSON"),
         (line(text=None), "`text`"),
@@ -92,7 +92,7 @@ def test_an_error_names_file_and_line_and_never_the_text(tmp_path: Path, broken:
     message = str(raised.value)
     assert message.startswith(f"{path}:3: ")
     assert said in message
-    assert SECRET not in message
+    assert HIDDEN not in message
     assert "\n" not in message
 
 

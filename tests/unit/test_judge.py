@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.labels import DISTRESS, LABEL_IDS, VIOLATION_IDS
-from tests.unit.builders import AT_MS, DAY_MS, post, scored
+from tests.unit.builders import AT_MS, DAY_MS, post, scored, scores
 from tests.unit.memory import POLICY
 from workers.events import Action, History
 from workers.judge import Judgement, Scored, history, judge
@@ -60,7 +60,7 @@ def strike(post_id: str, at_ms: int, *labels: str, confirmed: bool = False) -> S
 def test_a_first_violation_enters_the_ladder_by_its_severity(
     label: str, score: float, severity: str, action: str, human: bool
 ) -> None:
-    found = said(**{label: score})
+    found = judge(POLICY, Scored(scores() | {label: score}, [], False), NEW, post())
     assert (found.flagged, found.severity, found.action, found.human) == ([label], severity, action, human)
     assert found.clauses == [found.clause]
 

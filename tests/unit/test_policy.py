@@ -17,7 +17,7 @@ from models.normalize import plain
 from workers import policy
 from workers.errors import PolicyError
 from workers.events import Action, from_kafka_ms
-from workers.policy import SEVERITIES, Policy, PolicyFile
+from workers.policy import SEVERITIES, Body, Clause, Policy, PolicyFile
 
 DEFAULT: Final = Path(policy.__file__).parent / "policies/default.yml"
 POINTS: Final = dict.fromkeys(LABEL_IDS, 0.5)
@@ -253,7 +253,8 @@ def test_a_contact_is_stale_the_day_after_its_age_is_reached() -> None:
 
 
 def test_every_text_of_law_and_contact_says_whence_and_when() -> None:
-    for entry in (*LOADED.data.clauses.values(), *LOADED.data.bodies.values()):
+    entries: list[Clause | Body] = [*LOADED.data.clauses.values(), *LOADED.data.bodies.values()]
+    for entry in entries:
         assert entry.source
         assert date(2020, 1, 1) < entry.verified_at
 
@@ -267,7 +268,8 @@ MUST: Final = {
     "offer a human": "担当者",
 }
 MUST_NOT: Final = {
-    "name a method or place": "首|吊|飛び降|飛び込|練炭|ガス|薬|過量|リスカ|切|刃物|包丁|ロープ|線路|踏切|駅|橋|屋上|ビル|崖|樹海",
+    "name a method": "首|吊|飛び降|飛び込|練炭|ガス|薬|過量|リスカ|切|刃物|包丁|ロープ",
+    "name a place": "線路|踏切|駅|橋|屋上|ビル|崖|樹海",
     "moralise": "べき|いけません|いけない|粗末|大切にし|悲しむ|迷惑|家族|親",
     "scold or cheer": "頑張|がんば|ダメ|だめ|負けな|弱|甘え|元気を出|前向き|ファイト|!|！",
     "present death as a solution": "死|自殺|自死|楽にな|解放|解決|終わりに|眠",
@@ -300,7 +302,8 @@ def test_the_care_message_keeps_every_rule() -> None:
         (lambda body: re.sub("聞かせ|聴", "伝え", body), "must listen"),
         (lambda body: body.replace("119番", "交番"), "must 110 and 119 if immediate"),
         (lambda body: body.replace("担当者", "誰か"), "must offer a human"),
-        (lambda body: body + "薬を置いてください。", "must not name a method or place"),
+        (lambda body: body + "薬を置いてください。", "must not name a method"),
+        (lambda body: body + "線路から離れてください。", "must not name a place"),
         (lambda body: body + "命を粗末にしないで。", "must not moralise"),
         (lambda body: body + "頑張ってください。", "must not scold or cheer"),
         (lambda body: body + "死にたいのですね。", "must not present death as a solution"),

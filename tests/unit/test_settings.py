@@ -91,6 +91,7 @@ def test_valid_paths(tmp_path: Path) -> None:
         *[("TOPIC_PREFIX", raw) for raw in ("a b-", "前", "a:")],
         *[("TOPICS_FILE", raw) for raw in ("/nowhere/topics.yml", "/", "a\0b", "x" * 5_000)],
         ("POLICY_FILE", "/nowhere/policy.yml"),
+        *[("DATADIR", raw) for raw in (__file__, f"{__file__}/data/a", "x" * 5_000)],
         *[("MODEL", raw) for raw in ("/nowhere", __file__, "x" * 5_000)],
         *[("WEB_PORT", raw) for raw in ("-1", "65536", "80.0", "http", "８０", "+80", " 80", "0x50")],
         *[("SHADOW", raw) for raw in ("true", "yes", "2", "on", "１", "01")],

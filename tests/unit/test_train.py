@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from models import train as training
 from models.checkpoint import CheckpointError, load
 from models.classifier import Classifier
-from models.data import DataError, LabelledPost
+from models.data import DataError, LabelledPost, read
+from models.evaluate import evaluate
 from models.labels import LABEL_IDS
 from models.train import Recipe, operating_point, train
 from tests.unit import checkpoints
@@ -94,13 +95,13 @@ def test_transformers_reads_it_too(trained: Path) -> None:
 
 
 def test_it_learns(checkpoint: Path, posts: Path, tmp_path: Path) -> None:
-    """Calibrated on five posts no score means much, but the order of texts must be right."""
+    """Calibrated on five posts no score means much, but the posts must come in the right order."""
     train(checkpoint, posts, tmp_path / "out", Recipe(seed=3, epochs=20, batch=8, rate=3e-3, patience=20))
-    insult, distress, benign = Classifier.load(tmp_path / "out", torch.float32).classify(
-        ["くけ死ね!", "くけもう死にたい", "くけ今日はいい天気"]
-    )
-    assert insult.scores["insult"] > max(distress.scores["insult"], benign.scores["insult"])
-    assert distress.scores["distress"] > max(insult.scores["distress"], benign.scores["distress"])
+    report = evaluate(Classifier.load(tmp_path / "out", torch.float32), read(posts))
+    before = evaluate(Classifier.load(checkpoint, torch.float32), read(posts))
+    for label in ("insult", "distress"):
+        assert before["labels"][label]["average_precision"] < 0.8
+        assert report["labels"][label]["average_precision"] > 0.9
 
 
 def test_the_seed_makes_it_come_out_again(trained: Path, checkpoint: Path, posts: Path, tmp_path: Path) -> None:
@@ -183,10 +184,9 @@ def test_patience_survives_a_cut(
         patch.setattr(training, "_platt", lambda *_: (_ for _ in ()).throw(Cut()))
         with pytest.raises(Cut):
             train(checkpoint, posts, tmp_path / "cut", recipe)
-    seen = []
-    monkeypatch.setattr(training, "tqdm", lambda batches, desc, **_: seen.append(desc) or batches)
-    train(checkpoint, posts, tmp_path / "cut", recipe)
-    assert seen == [], "it had waited long enough before the cut"
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "tqdm", None)  # not one epoch more: it had waited long enough before the cut
+        train(checkpoint, posts, tmp_path / "cut", recipe)
     same_files(tmp_path / "cut", tmp_path / "whole")
 
 
