@@ -190,8 +190,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         posts = _real_posts(arguments.corpus) if arguments.corpus else data.read(arguments.data or data.SHIPPED)
         if arguments.split != "all" and arguments.data is None:
             posts = data.select(posts, arguments.split)
-            if not posts:
-                raise UsageError(f"none of these posts is of the split {arguments.split}")
+        if not posts:
+            raise UsageError(f"no labelled post of the split {arguments.split} is there")
         report = evaluate(Classifier.load(arguments.checkpoint or SHIPPED), posts)
         print(table(report))
         if arguments.json:

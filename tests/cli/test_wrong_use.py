@@ -1,5 +1,6 @@
 """Wrong use and configuration: exit 2 with one line that names what is wrong; exit 3 where Kafka does not answer."""
 
+import gzip
 import json
 import socket
 import subprocess
@@ -157,6 +158,16 @@ def test_bad_posts_and_places_to_write(tiny: Path, tmp_path: Path) -> None:
     posts.write_text(POSTS.splitlines()[0] + "\n", "utf-8")
     nowhere = str(tmp_path / "none" / "report.json")
     one_line(mimamori("evaluate", str(tiny), "--data", str(posts), "--json", nowhere), nowhere)
+
+
+def test_corpora_that_are_missing_or_hold_no_labelled_post(tiny: Path, tmp_path: Path) -> None:
+    corpus, out = ("--corpus", str(tmp_path)), ("--out", str(tmp_path / "out"))
+    one_line(mimamori("evaluate", str(tiny), *corpus), "open2ch_ranking.txt.gz is missing")
+    one_line(mimamori("train", "--base", str(tiny), *out, *corpus), "open2ch_ranking.txt.gz is missing")
+    with gzip.open(tmp_path / "open2ch_ranking.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("内緒の文章\n")
+    for split in ("test", "all"):
+        one_line(mimamori("evaluate", str(tiny), *corpus, "--split", split), f"no labelled post of the split {split}")
 
 
 def test_train_then_evaluate(tiny: Path, tmp_path: Path) -> None:
