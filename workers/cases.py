@@ -13,12 +13,24 @@ import msgspec
 
 from models.labels import DISTRESS
 from workers.codec import encode, output_id, to_utc
-from workers.events import Dossier, DossierPost, Escalation, History, Post, Priority, Span, Topic
+from workers.events import (
+    Dossier,
+    DossierPost,
+    Escalation,
+    History,
+    Post,
+    Priority,
+    Span,
+    Topic,
+    from_kafka_ms,
+    to_kafka_ms,
+)
 from workers.policy import Policy
 from workers.routes import routes
 from workers.state import MAX_CASES, MAX_DECISION_IDS, AuthorRow, Case, changed
 
 Status = Literal["open", "updated", "claimed", "handed_off", "answered", "closed", "reopened"]
+AWAITING: Final = ("updated", "reopened", "claimed")  # after a review: a person still has to act
 _MS_PER_DAY: Final = 86_400_000
 
 
@@ -50,6 +62,9 @@ def wanted(
         rule = policy.data.labels[label]
         if rule.escalate == "always" or (rule.escalate == "human" and human) or (in_distress and human):
             by_group.setdefault(rule.group, []).append(label)
+    if human and not by_group:  # a hold waits for a person, whatever `escalate` says
+        for label in violations:
+            by_group.setdefault(policy.data.labels[label].group, []).append(label)
     found = []
     for group, labels in by_group.items():
         priority = min(policy.data.labels[label].priority for label in labels)
@@ -64,16 +79,19 @@ def wanted(
 
 
 def find_or_open(
-    policy: Policy, author: AuthorRow, want: Wanted, event_ms: int, post_id: str, decision: str
+    policy: Policy, author: AuthorRow, want: Wanted, event_ms: int, at: datetime, post_id: str, decision: str
 ) -> tuple[AuthorRow, Case]:
-    """The author's open case of this group and episode, or a new one."""
+    """The author's open case of this group and episode, or a new one; `at` is the record's Kafka timestamp."""
     gap_ms = policy.data.windows.episode_days * _MS_PER_DAY
     for case in author.cases:
         if case.group == want.group and case.status != "closed" and abs(event_ms - case.last_ms) <= gap_ms:
+            priority = min(case.priority, want.priority)
             updated: Case = changed(
                 case,
                 status="updated",
-                priority=min(case.priority, want.priority),
+                priority=priority,
+                human=case.human or want.human,
+                due_ms=due_ms(policy, priority, at, case.due_ms),
                 last_ms=max(case.last_ms, event_ms),
                 post_id=post_id,
                 decision_id=decision,
@@ -91,8 +109,16 @@ def find_or_open(
         decision_id=decision,
         categories=want.categories,
         in_distress=want.in_distress,
+        human=want.human,
+        due_ms=due_ms(policy, want.priority, at),
     )
     return changed(author, cases=[*author.cases, opened][-MAX_CASES:]), opened
+
+
+def due_ms(policy: Policy, priority: Priority, at: datetime, before: int = 0) -> int:
+    """When a person must have looked. What comes while the case waits for one never puts that off."""
+    due = to_kafka_ms(at + policy.data.clocks.due(priority))
+    return min(due, before) if before else due
 
 
 def replace(author: AuthorRow, case: Case) -> AuthorRow:
@@ -135,23 +161,22 @@ def record(
     evidence: Dossier,
     author_id: str,
     cause: str,
-    at: datetime,
     reasons: list[str],
 ) -> Escalation:
     """The record that a decision adds to its case."""
     return Escalation(
-        escalation_id=output_id(Topic.ESCALATIONS, cause, f"escalation:{case.group}"),
+        escalation_id=_record_id(cause, case),
         case_id=case.case_id,
         status="open" if case.status == "open" else "updated",
         decision_id=case.decision_id,
         post_id=case.post_id,
         author_id=author_id,
         priority=case.priority,
-        due_at=at + policy.data.clocks.due(case.priority),
+        due_at=from_kafka_ms(case.due_ms),
         routes=routes(policy, want.categories, case.priority, in_distress=case.in_distress),
         categories=case.categories,
         dossier=evidence,
-        human_required=want.human,
+        human_required=case.human,
         reasons=reasons,
         policy_version=policy.version,
         model_version=model_version,
@@ -172,19 +197,24 @@ def follow_up(
     """The record that a deletion or a review adds, with the evidence as collected before."""
     violations = [label for label in case.categories if label != DISTRESS]
     return Escalation(
-        escalation_id=output_id(Topic.ESCALATIONS, cause, f"escalation:{case.group}"),
+        escalation_id=_record_id(cause, case),
         case_id=case.case_id,
         status=status,
         decision_id=case.decision_id,
         post_id=case.post_id,
         author_id=author_id,
         priority=case.priority,
-        due_at=at + policy.data.clocks.due(case.priority),
+        due_at=from_kafka_ms(case.due_ms or due_ms(policy, case.priority, at)),
         routes=routes(policy, violations, case.priority, in_distress=case.in_distress),
         categories=case.categories,
         dossier=msgspec.json.decode(stored_dossier, type=Dossier),
-        human_required=status in ("updated", "reopened", "claimed"),
+        human_required=case.human,
         reasons=reasons,
         policy_version=policy.version,
         model_version=model_version,
     )
+
+
+def _record_id(cause: str, case: Case) -> str:
+    """A deletion can move two cases of one group, of two episodes: the case tells their records apart."""
+    return output_id(Topic.ESCALATIONS, cause, f"escalation:{case.case_id}")

@@ -104,8 +104,8 @@ class _Draft:
         self.before = self.author = author
         self.row, self.post = row, post
         self.source, self.event_ms, self.id, self.past = source, event_ms, this_id, past
+        self.plain_id = decision_id(post.post_id, post.revision)  # as reviews name it, in shadow too
         self.at = from_kafka_ms(kafka_ms)
-        self.kafka_ms = kafka_ms
         self.decision: Decision | None = None
         self.outputs: list[Output] = []
         self.clocks_set: list[Clock] = []
@@ -118,11 +118,12 @@ class _Draft:
 
     def deletion(self) -> None:
         reasons = [self.policy.reason("deleted")]
-        if self._clear_clock():
+        if self._clear_clock() or self.row.standing is Action.REQUEST_REMOVAL:
             reasons.append(self.policy.reason("settled"))
         self._decide(None, [], Action.NONE, "none", [], reasons)
         self._update_open_case(reasons)
-        if self.row.standing not in (Action.SUSPEND, Action.TERMINATE):  # these stand on the author, who may appeal
+        # These the author may still appeal; a platform that removed the post may report it as deleted.
+        if self.row.standing not in (Action.REMOVE, Action.SUSPEND, Action.TERMINATE):
             self.row = changed(self.row, standing=Action.NONE, standing_id="")
         self.row = changed(
             self.row,
@@ -133,6 +134,8 @@ class _Draft:
         )
 
     def judged(self, scored: Scored) -> None:
+        if self.row.deleted and self.row.standing is Action.REMOVE:  # posted anew
+            self.row = changed(self.row, standing=Action.NONE, standing_id="")
         judgement = judge(self.policy, scored, self.past, self.post)
         action, reasons = self._reconcile(judgement)
         self._decide(scored, judgement.flagged, action, judgement.severity, judgement.clauses, reasons)
@@ -159,8 +162,11 @@ class _Draft:
     def _reconcile(self, judgement: Judgement) -> tuple[Action, list[str]]:
         reasons = list(judgement.reasons)
         standing = self.row.standing
-        if (judgement.in_distress or not judgement.violations) and self._clear_clock():
-            reasons.append(self.policy.reason("settled"))
+        stopped = (judgement.in_distress or not judgement.violations) and self._clear_clock()
+        # A request may have no clock: of staff to a person in distress, or one run out without authority to remove.
+        if stopped or (standing is Action.REQUEST_REMOVAL and not judgement.flagged):
+            if not judgement.violations:
+                reasons.append(self.policy.reason("settled"))
             standing = Action.NONE
             # A hold that follows at once still supersedes the request.
             superseded = "" if judgement.action is Action.NONE else self.row.standing_id
@@ -303,11 +309,11 @@ class _Draft:
             reports=self.post.reports,
         ):
             self.author, case = cases.find_or_open(
-                self.policy, self.author, wanted, self.event_ms, self.post.post_id, self.id
+                self.policy, self.author, wanted, self.event_ms, self.at, self.post.post_id, self.id
             )
             dossier = cases.dossier(self.post, scored.scores, scored.spans, self.past, self.at)
             self.row = changed(
-                self.row, dossier=encode(dossier), cases=cases.with_decision(self.row.cases, self.id, case)
+                self.row, dossier=encode(dossier), cases=cases.with_decision(self.row.cases, self.plain_id, case)
             )
             record = cases.record(
                 self.policy,
@@ -317,7 +323,6 @@ class _Draft:
                 dossier,
                 self.post.author_id,
                 self.id,
-                self.at,
                 reasons,
             )
             self._owe(Topic.ESCALATIONS, case.case_id, encode(record))
@@ -329,8 +334,13 @@ class _Draft:
     def _update_open_case(self, reasons: list[str]) -> None:
         for case in self.author.cases:
             if case.post_id == self.post.post_id and case.status != "closed" and self.row.dossier:
-                in_distress = case.in_distress or self.row.in_distress
-                updated: Case = changed(case, status="updated", decision_id=self.id, in_distress=in_distress)
+                updated: Case = changed(
+                    case,
+                    status="updated",
+                    decision_id=self.id,
+                    in_distress=case.in_distress or self.row.in_distress,
+                    due_ms=cases.due_ms(self.policy, case.priority, self.at, case.due_ms),
+                )
                 self.author = cases.replace(self.author, updated)
                 record = cases.follow_up(
                     self.policy,
@@ -382,7 +392,7 @@ class _Draft:
         row = changed(
             self.row,
             version=self.row.version + 1,
-            decision_ids=[*self.row.decision_ids, self.id][-MAX_DECISION_IDS:],
+            decision_ids=[*self.row.decision_ids, self.plain_id][-MAX_DECISION_IDS:],
         )
         author = changed(self.author, posts=self.author.posts + 1) if counts else self.author
         return Entry(

@@ -33,6 +33,10 @@ MILD_TO_HARSH: Final = (
 )
 Threshold = Literal["model"] | Annotated[float, Meta(gt=0.0, lt=1.0)]
 _VERSION_CHARACTERS: Final = 12
+# Ten years at most: times that overflow would turn every post into a dead letter.
+Days = Annotated[int, Meta(ge=1, le=3_650)]
+Hours = Annotated[int, Meta(ge=1, le=87_600)]
+Minutes = Annotated[int, Meta(ge=1, le=5_256_000)]
 
 
 class _Data(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,21 +100,21 @@ class Authority(_Data, frozen=True):
 class Windows(_Data, frozen=True):
     """Windows in event time; remember_days: how long a revision's outputs are kept for redelivery."""
 
-    strike_days: Annotated[int, Meta(ge=1)]
-    episode_days: Annotated[int, Meta(ge=1)]
-    care_hours: Annotated[int, Meta(ge=24)]
-    remember_days: Annotated[int, Meta(ge=30)]
+    strike_days: Days
+    episode_days: Days
+    care_hours: Annotated[int, Meta(ge=24, le=87_600)]
+    remember_days: Annotated[int, Meta(ge=30, le=3_650)]
 
 
 class Clocks(_Data, frozen=True):
     """Due times, counted from the source record's Kafka timestamp."""
 
-    removal_hours: Annotated[int, Meta(ge=1)]
-    appeal_days: Annotated[int, Meta(ge=1)]
-    P0_minutes: Annotated[int, Meta(ge=1)]
-    P1_minutes: Annotated[int, Meta(ge=1)]
-    P2_minutes: Annotated[int, Meta(ge=1)]
-    P3_minutes: Annotated[int, Meta(ge=1)]
+    removal_hours: Hours
+    appeal_days: Days
+    P0_minutes: Minutes
+    P1_minutes: Minutes
+    P2_minutes: Minutes
+    P3_minutes: Minutes
 
     def due(self, priority: Priority) -> timedelta:
         """How long a case of `priority` may wait."""
@@ -175,7 +179,7 @@ class PolicyFile(_Data, frozen=True):
     imminent_signs: list[str]
     reasons: dict[str, str]
     bodies: dict[str, Body]
-    contact_max_age_days: Annotated[int, Meta(ge=1)]
+    contact_max_age_days: Days
     routes: dict[str, list[RouteRule]]
     staff_first: RouteRule
     imminent_routes: list[RouteRule]
@@ -261,6 +265,17 @@ class Policy:
         return [name for name, body in self.data.bodies.items() if today - body.verified_at > limit]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys in silence; here that is a mistake nobody would see."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for before, (key, _) in enumerate(node.value):
+            if key.value in keys[:before]:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path | None, operating_points: dict[str, float]) -> Policy:
     """Read and check a policy file (None: the packaged default); thresholds `model` come from the checkpoint."""
     if path is None:
@@ -277,7 +292,7 @@ def load(path: Path | None, operating_points: dict[str, float]) -> Policy:
 def parse(source: str, name: str, operating_points: dict[str, float]) -> Policy:
     """`load` on text; `name` stands in errors."""
     try:
-        raw = yaml.safe_load(source)
+        raw = _Loader(source).get_single_data()
         data = msgspec.convert(raw, PolicyFile)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -328,6 +343,8 @@ def _problems(data: PolicyFile) -> list[str]:
     ):
         for body in bodies:
             known(f"{place}", body, data.bodies)
+    hourless = [name for name in data.care.contacts if name in data.bodies and not data.bodies[name].hours]
+    found += [f"care.contacts: `{name}` has no hours, which the message must give" for name in hourless]
     for label in data.resources:
         known("resources", label, BY_ID)
     told = (*MILD_TO_HARSH[1:], Action.RESTORE)

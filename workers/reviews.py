@@ -68,15 +68,17 @@ def decide_review(
     context: Context, author: AuthorRow, row: PostRow | None, review: Review, source: Source, kafka_ms: int
 ) -> Entry:
     """A review not seen before."""
-    known = {case.case_id: case for case in author.cases}
-    if review.case_id is not None:
+    row = row or PostRow()
+    own = row.cases
+    known = {case.case_id: case for case in author.cases if case.case_id in own.values()}
+    if review.case_id is not None and not context.shadow:
         case = known.get(review.case_id)
-    else:  # the decision's own case, else the post's last one
-        own = row.cases if row else {}
-        found = [own.get(review.decision_id or ""), *reversed(own.values())]
-        case = next((known[case_id] for case_id in found if case_id in known), None)
-    known_decision = row is not None and review.decision_id in row.decision_ids
-    if row is None or (review.case_id is not None and case is None) or (case is None and not known_decision):
+        found = case is not None
+    else:  # the decision's own case, else the post's last one; in shadow, cases have other ids than reviews name
+        own_first = [own.get(review.decision_id or ""), *reversed(own.values())]
+        case = next((known[case_id] for case_id in own_first if case_id in known), None)
+        found = bool(row.decision_ids) if review.case_id else review.decision_id in (*row.decision_ids, *own)
+    if not found:
         raise BadRecord(Fault.UNKNOWN_SUBJECT, "no such case or decision of this author and post")
     draft = _Draft(context, author, row, review, kafka_ms)
     draft.apply(case)
@@ -134,6 +136,8 @@ class _Draft:
             return
         self.row = changed(self.row, terminate_first="")
         self._clear_clock()
+        if action is Action.NONE and self.row.standing is not Action.NONE:
+            action = Action.RESTORE  # nothing in its place: the platform has to undo what it was told
         if action is not Action.NONE:
             self._emit(action)
 
@@ -209,6 +213,8 @@ class _Draft:
             priority=min(case.priority, priority),
             last_ms=max(case.last_ms, self.event_ms),
             in_distress=case.in_distress or self.row.in_distress,
+            human=status in cases.AWAITING,
+            due_ms=0,
         )
         self.author = cases.replace(self.author, updated)
         own_decision = case.decision_id if case.post_id == self.review.post_id else self.row.decision_id

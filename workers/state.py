@@ -70,6 +70,8 @@ class Case(_Row, frozen=True):
     decision_id: str
     categories: list[str]
     in_distress: bool = False
+    human: bool = False  # a person has to decide, whatever the latest post alone would call for
+    due_ms: int = 0  # when a person must have looked; 0: one has
 
 
 class AuthorRow(_Row, frozen=True):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from tests.unit.memory import POLICY
 from workers import cases, codec
 from workers.cases import Wanted
 from workers.events import History, Priority, from_kafka_ms
+from workers.policy import Policy
 from workers.state import MAX_CASES, AuthorRow, Case, changed
 
 PAST = History(posts=3, strikes=1, strikes_by_label={"insult": 1}, confirmed=0, suspended=False)
 RIGHTS = Wanted("rights", ["insult"], Priority.P3, False, False, True)
 
 
-def wanted(*violations: str, **more: Any) -> list[tuple[str, list[str], str]]:
+def wanted(*violations: str, policy: Policy = POLICY, **more: Any) -> list[tuple[str, list[str], str]]:
     """(group, categories, priority) of the cases called for."""
     settings: dict[str, Any] = {
         "in_distress": False,
@@ -26,7 +28,7 @@ def wanted(*violations: str, **more: Any) -> list[tuple[str, list[str], str]]:
         "imminent": False,
         "reports": 0,
     }
-    found = cases.wanted(POLICY, list(violations), **settings | more)
+    found = cases.wanted(policy, list(violations), **settings | more)
     return [(one.group, one.categories, one.priority.value) for one in found]
 
 
@@ -86,6 +88,18 @@ def test_distress_beside_a_violation_has_a_case_of_the_violation_and_its_own_whe
     ]
 
 
+def test_a_hold_waits_for_a_person_even_of_a_label_that_is_never_escalated() -> None:
+    insult = changed(POLICY.data.labels["insult"], escalate="never")
+    never = replace(POLICY, data=changed(POLICY.data, labels=POLICY.data.labels | {"insult": insult}))
+    assert wanted("insult", policy=never) == []
+    assert wanted("insult", policy=never, human=True) == [("rights", ["insult"], "P3")]
+    assert wanted("insult", "threat", policy=never, human=True) == [("safety", ["threat"], "P1")]
+    assert wanted("insult", "threat", policy=never, human=True, in_distress=True, distress_priority=Priority.P2) == [
+        ("rights", ["insult"], "P3"),
+        ("safety", ["threat"], "P1"),
+    ]
+
+
 def test_a_hold_that_stands_over_distress_needs_a_person_whatever_the_priority() -> None:
     assert wanted(in_distress=True, human=True, distress_priority=Priority.P2) == [("care", ["distress"], "P2")]
 
@@ -94,7 +108,7 @@ def test_a_hold_that_stands_over_distress_needs_a_person_whatever_the_priority()
 
 
 def opened(author: AuthorRow, at_ms: int = AT_MS, post_id: str = "p1", want: Wanted = RIGHTS) -> tuple[AuthorRow, Case]:
-    return cases.find_or_open(POLICY, author, want, at_ms, post_id, f"decision of {post_id}")
+    return cases.find_or_open(POLICY, author, want, at_ms, from_kafka_ms(at_ms), post_id, f"decision of {post_id}")
 
 
 def test_the_id_of_a_case_comes_from_the_decision_that_opened_it() -> None:
@@ -174,9 +188,9 @@ def test_a_case_is_due_by_its_priority(priority: str, minutes: int) -> None:
     _, case = opened(AuthorRow(), want=want)
     at = from_kafka_ms(AT_MS)
     evidence = cases.dossier(post(), {}, [], PAST, at)
-    record = cases.record(POLICY, "m", want, case, evidence, "ann", "cause", at, ["why"])
+    record = cases.record(POLICY, "m", want, case, evidence, "ann", "cause", ["why"])
     assert record.due_at == from_kafka_ms(AT_MS + minutes * 60_000)
-    assert record.escalation_id == codec.make_id("consultation-escalations", "cause", "escalation:rights")
+    assert record.escalation_id == codec.make_id("consultation-escalations", "cause", f"escalation:{case.case_id}")
     assert (record.status, record.human_required, record.reasons) == ("open", False, ["why"])
 
 
@@ -198,14 +212,65 @@ def test_a_deletion_says_nothing_to_a_case_that_is_closed_or_moved_on_to_another
     assert ann.delete("p2").cases == []
 
 
-@pytest.mark.parametrize(
-    ("status", "human"),
-    [("updated", True), ("reopened", True), ("claimed", True), ("answered", False), ("closed", False)],
-)
+def test_a_deletion_that_moves_cases_of_two_episodes_tells_their_records_apart() -> None:
+    ann = Life()
+    first = ann.write("p1", "defamation")
+    second = ann.write("p1", "defamation", at_ms=AT_MS + 31 * DAY_MS)
+    gone = ann.delete("p1", at_ms=AT_MS + 32 * DAY_MS)
+    assert [case["case_id"] for case in gone.cases] == [first.case["case_id"], second.case["case_id"]]
+    assert len({case["escalation_id"] for case in gone.cases}) == 2
+
+
+# -- until a person looks --------------------------------------------------------------------------------------------
+
+
+def due(at_ms: int, minutes: int) -> str:
+    return when(at_ms + minutes * 60_000)
+
+
+def test_nothing_an_author_does_puts_off_when_a_person_must_look() -> None:
+    ann = Life()
+    held = ann.write("p1", "threat")
+    assert held.case["due_at"] == due(AT_MS, 60)
+    for n in range(1, 4):
+        edit = ann.write("p1", "threat", at_ms=AT_MS + n * 50 * 60_000)
+        assert edit.case["due_at"] == due(AT_MS, 60)
+    assert ann.write("p2", "threat", at_ms=AT_MS + DAY_MS).case["due_at"] == due(AT_MS, 60)
+    assert ann.delete("p2", at_ms=AT_MS + 2 * DAY_MS).case["due_at"] == due(AT_MS, 60)
+
+
+def test_what_is_more_urgent_comes_sooner() -> None:
+    ann = Life()
+    ann.write("p1", "suicide_inducement")
+    now = ann.write("p2", "suicide_inducement", at_ms=AT_MS + 10 * 60_000, imminent=True)
+    assert now.case["due_at"] == due(AT_MS, 25)
+    late = ann.write("p3", "suicide_inducement", at_ms=AT_MS + 50 * 60_000, imminent=True)
+    assert late.case["due_at"] == due(AT_MS, 25)
+
+
+def test_a_later_post_does_not_take_the_case_away_from_the_person_who_has_to_decide() -> None:
+    ann = Life()
+    assert ann.write("p1", "privacy").case["human_required"]
+    asked = ann.write("p2", "defamation")
+    assert (asked.act, asked.case["categories"]) == ("request_removal", ["privacy", "defamation"])
+    assert asked.case["human_required"]
+
+
+@pytest.mark.parametrize(("label", "human"), [("defamation", False), ("threat", True)])
+def test_a_deletion_calls_for_a_person_only_where_one_was_called_before(label: str, human: bool) -> None:
+    ann = Life()
+    ann.write("p1", label)
+    assert ann.delete("p1").case["human_required"] is human
+
+
+@pytest.mark.parametrize("status", ["updated", "reopened", "claimed", "answered", "closed"])
+@pytest.mark.parametrize("human", [False, True])
 def test_a_follow_up_keeps_the_evidence_and_says_whether_a_person_has_to_act(status: Any, human: bool) -> None:
     _, case = opened(AuthorRow())
+    case = changed(case, human=human, due_ms=0)
     at = from_kafka_ms(AT_MS)
     evidence = cases.dossier(post(), {}, [], PAST, at)
     record = cases.follow_up(POLICY, "m", case, codec.encode(evidence), "ann", "review-1", at, [], status)
     assert (record.status, record.human_required, record.dossier) == (status, human, evidence)
+    assert record.due_at == from_kafka_ms(AT_MS + 72 * HOUR_MS)
     assert [route.body for route in record.routes] == ["staff", "ihaho", "moj_jinken", "sia_hotline"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -63,9 +64,32 @@ def test_an_ignored_request_becomes_a_removal() -> None:
     assert (removal["decision_id"], removal["clause"]) == (decision_id("p1", 1), "model-rights")
     assert removal["due_at"] is None
     assert removal["appeal_until"] == memory.when(DUE_MS + 14 * DAY_MS)
+    assert removal["notice"]["title"] == "投稿を削除しました"
+    assert "名誉毀損・信用毀損" in removal["notice"]["body"]
+    assert removal["reasons"] == ["削除要請の期限 2026年11月2日 9時00分（日本時間） までに対応がない"]
     row = rows.post()
     assert (row.standing, row.standing_id, row.clock) == (Action.REMOVE, removal["action_id"], None)
+    assert row.standing_automated
     assert rows.buckets() == {}
+
+
+def test_staffs_request_that_is_ignored_becomes_an_automated_removal() -> None:
+    rows, line = asked(labels=("threat",))
+    apply(line, review("change_action", action="request_removal", at_ms=AT_MS))
+    assert not rows.post().standing_automated
+    removal = only(run_out(line), Topic.ACTIONS)
+    assert removal["automated"]
+    assert rows.post().standing_automated
+
+
+def test_a_clock_without_authority_removes_nothing_and_the_request_stands() -> None:
+    rows, _ = asked()
+    authority = changed(POLICY.data.authority, clock=[])
+    asks_only = Context(replace(POLICY, data=changed(POLICY.data, authority=authority)), "model-1")
+    line = pipeline(rows, context=asks_only)
+    assert run_out(line) == []
+    assert rows.buckets() == {}
+    assert (rows.post().standing, rows.post().clock) == (Action.REQUEST_REMOVAL, None)
 
 
 def test_never_before_it_is_due() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.labels import LABEL_IDS
 from tests.unit.builders import AT_MS, CONTEXT, DAY_MS, HOUR_MS, Life, when
-from tests.unit.memory import POLICY
+from tests.unit.memory import POLICY, identity
 from workers import clocks, codec
 from workers.decide import Context
 from workers.events import Action
@@ -87,6 +87,38 @@ def test_a_clean_edit_settles_a_request(ann: Life) -> None:
     assert len(ann.author.strikes) == 1
 
 
+def test_a_request_without_a_clock_is_settled_by_a_clean_edit_too(ann: Life) -> None:
+    """Its clock ran out under a policy whose clocks may not remove."""
+    asked = ann.write("p1", "defamation")
+    ann.rows["p1"] = changed(ann.rows["p1"], clock=None)
+    clean = ann.write("p1")
+    assert "投稿者の対応により削除要請は完了" in clean.decision["reasons"]
+    again = ann.write("p1", "defamation")
+    assert (again.act, again.action["supersedes"]) == ("request_removal", [])
+    assert again.action["action_id"] != asked.action["action_id"]
+    ann.rows["p1"] = changed(ann.rows["p1"], clock=None)
+    assert "投稿者の対応により削除要請は完了" in ann.delete("p1").decision["reasons"]
+
+
+def test_a_removed_post_that_is_deleted_and_posted_anew_is_judged_anew(ann: Life) -> None:
+    ann.write("p1", "defamation")
+    ann.rows["p1"] = changed(ann.rows["p1"], clock=None, standing=Action.REMOVE, standing_id="removal")
+    assert ann.write("p1", "defamation").act == "none"  # nothing more to do
+    ann.delete("p1")
+    assert ann.rows["p1"].standing is Action.REMOVE  # an appeal may still restore it
+    anew = ann.write("p1", "defamation")
+    assert (anew.act, anew.action["supersedes"]) == ("request_removal", [])
+    assert len(ann.author.strikes) == 1
+
+
+def test_a_removed_post_that_is_deleted_and_posted_clean_is_not_restored(ann: Life) -> None:
+    ann.write("p1", "defamation")
+    ann.rows["p1"] = changed(ann.rows["p1"], clock=None, standing=Action.REMOVE, standing_id="removal")
+    ann.delete("p1")
+    assert ann.write("p1").act == "none"
+    assert ann.rows["p1"].standing is Action.NONE
+
+
 def test_a_warning_stands_through_a_clean_edit(ann: Life) -> None:
     ann.write("p1", "insult")
     assert ann.write("p1").act == "none"
@@ -130,6 +162,7 @@ def test_an_edit_into_distress_drops_the_clock(ann: Life) -> None:
     asked = ann.write("p1", "defamation")
     seen = ann.write("p1", "distress", "defamation", at_ms=AT_MS + HOUR_MS)
     assert (seen.act, seen.entry.clocks_cleared) == ("none", asked.entry.clocks_set)
+    assert "投稿者の対応により削除要請は完了" not in seen.decision["reasons"]  # it was dropped, not answered
     assert seen.case["human_required"]
     assert clocks.fire(CONTEXT, ann.rows["p1"], "ann", "p1", asked.entry.clocks_set[0]) is None
     assert ann.rows["p1"].standing is Action.NONE
@@ -186,6 +219,7 @@ def test_whatever_an_author_does(steps: list[tuple[str, dict[str, float] | None,
     running: dict[str, str] = {}
     strikes: set[str] = set()
     messages: list[int] = []
+    ids: set[tuple[str, str]] = set()
     for post_id, found, days, imminent in steps:
         at_ms += days * DAY_MS + 1
         if found is None:
@@ -212,6 +246,9 @@ def test_whatever_an_author_does(steps: list[tuple[str, dict[str, float] | None,
             assert running.pop(clock.action_id) == post_id
         running |= {clock.action_id: post_id for clock in seen.entry.clocks_set}
         assert {row.clock.action_id: name for name, row in ann.rows.items() if row.clock} == running
-        assert len({(output.topic, output.value) for output in seen.entry.outputs}) == len(seen.entry.outputs)
+        told = [identity(output) for output in seen.entry.outputs]
+        assert len(set(told)) == len(told)
+        assert not ids & set(told)
+        ids |= set(told)
     assert all(later - earlier >= DAY_MS for earlier, later in pairwise(messages))
     assert ann.author.posts == len(ann.rows)

@@ -1,5 +1,6 @@
 """Scores and a past → flagged labels, severity, rung, what the model alone may do."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.memory import POLICY
 from workers.events import Action, History
 from workers.judge import Judgement, Scored, history, judge
 from workers.policy import MILD_TO_HARSH
-from workers.state import AuthorRow, Strike
+from workers.state import AuthorRow, Strike, changed
 
 NEW = History(posts=0, strikes=0, strikes_by_label={}, confirmed=0, suspended=False)
 PROBABILITY = st.floats(0.0, 1.0)
@@ -88,6 +89,15 @@ def test_reasons_name_the_label_and_the_threshold_never_the_score() -> None:
     assert found.reasons == ["名誉毀損・信用毀損の疑い（しきい値 0.50 を超過）"]
 
 
+def test_a_person_is_called_where_any_rung_asks_for_one() -> None:
+    first = changed(POLICY.data.ladders["caution"].rungs[0], human=True)
+    caution = changed(POLICY.data.ladders["caution"], rungs=[first])
+    watched = replace(POLICY, data=changed(POLICY.data, ladders=POLICY.data.ladders | {"caution": caution}))
+    for labels, human in ((("insult",), True), (("insult", "crime_aid"), True), (("crime_aid",), False)):
+        found = judge(watched, scored(*labels), NEW, post())
+        assert (found.human, found.action) == (human, "warn" if labels == ("insult",) else "request_removal")
+
+
 def test_a_borderline_score_says_so() -> None:
     assert "確度が境界付近" in said(defamation=0.55).reasons
     assert "確度が境界付近" not in said(defamation=0.55, threat=0.9).reasons
@@ -134,6 +144,13 @@ def test_after_three_confirmed_violations_a_person_is_asked_to_suspend(confirmed
     assert (f"確認済みの違反が90日で{confirmed}件" in found.reasons) == (confirmed >= 3)
 
 
+def test_a_suspension_calls_a_person_also_where_the_operator_lets_the_model_suspend() -> None:
+    authority = changed(POLICY.data.authority, model=[*POLICY.data.authority.model, Action.SUSPEND])
+    raised = replace(POLICY, data=changed(POLICY.data, authority=authority))
+    found = judge(raised, scored("insult"), past(confirmed=3), post())
+    assert (found.action, found.human) == ("suspend", True)
+
+
 @given(PASTS, SCORES, st.booleans())
 def test_the_model_alone_never_goes_beyond_its_authority(
     before: History, scores: dict[str, float], imminent: bool
@@ -172,6 +189,14 @@ def test_distress_is_never_answered_but_by_a_hold_beside_a_grave_violation(
     assert found.action == ("limit_visibility" if grave else "none")
     assert found.human == bool(found.violations)
     assert found.in_distress
+
+
+@given(SCORES, PASTS, st.floats(0.5, 1.0), st.booleans())
+def test_distress_never_makes_an_act_harsher(
+    scores: dict[str, float], before: History, distress: float, imminent: bool
+) -> None:
+    calm, torn = (judge(POLICY, Scored(scores | {DISTRESS: d}, [], imminent), before, post()) for d in (0.0, distress))
+    assert MILD_TO_HARSH.index(torn.action) <= MILD_TO_HARSH.index(calm.action)
 
 
 @given(st.floats(0.5, 1.0), PASTS, st.booleans())
@@ -235,3 +260,8 @@ def test_history_of_an_edit_leaves_out_the_post_itself_and_what_came_after_it() 
         posts=2, strikes=1, strikes_by_label={"insult": 1}, confirmed=0, suspended=False
     )
     assert history(POLICY, author, AT_MS + 99, but="no strike yet").strikes == 3
+
+
+def test_an_edit_counts_what_came_a_moment_before_and_nothing_that_came_a_moment_after() -> None:
+    strikes = [strike(name, AT_MS + n, "insult") for n, name in enumerate("abc")]
+    assert history(POLICY, AuthorRow(posts=3, strikes=strikes), AT_MS + 99, but="b").strikes == 1

@@ -2,21 +2,25 @@
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.labels import LABEL_IDS, VIOLATION_IDS
 from models.normalize import plain
+from tests.unit.builders import check
+from tests.unit.memory import MemoryRows, apply, pipeline, post, review
 from workers import policy
+from workers.decide import Context
 from workers.errors import PolicyError
-from workers.events import Action, from_kafka_ms
+from workers.events import Action, Topic, from_kafka_ms
+from workers.pipeline import Incoming
 from workers.policy import SEVERITIES, Body, Clause, Policy, PolicyFile
 
 DEFAULT: Final = Path(policy.__file__).parent / "policies/default.yml"
@@ -82,6 +86,11 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     ("source", "problem"),
     [
         ("title: [", "mine.yml:1: not valid YAML"),
+        (
+            "title: a\nlabels: {insult: {}, threat: {},\n  insult: {}}",
+            "mine.yml:3: not valid YAML: 'insult' stands twice",
+        ),
+        ("title: a\n\ntitle: b\n", "mine.yml:3: not valid YAML: 'title' stands twice"),
         ("a: 1\nb: 2\n c: 3\n", "mine.yml:3: not valid YAML"),
         ("!!python/object:os.system {}", "mine.yml:1: not valid YAML"),
         ("\0", "mine.yml: not valid YAML"),
@@ -119,6 +128,14 @@ def test_what_is_no_policy_is_named_with_its_line(source: str, problem: str) -> 
         (("windows.remember_days", 29), "$.windows.remember_days"),
         (("windows.strike_days", 0), "$.windows.strike_days"),
         (("clocks.removal_hours", 0), "$.clocks.removal_hours"),
+        (("clocks.removal_hours", 87_601), "$.clocks.removal_hours"),
+        (("clocks.appeal_days", 3_651), "$.clocks.appeal_days"),
+        (("clocks.P3_minutes", 5_256_001), "$.clocks.P3_minutes"),
+        (("windows.strike_days", 3_651), "$.windows.strike_days"),
+        (("windows.episode_days", 3_651), "$.windows.episode_days"),
+        (("windows.care_hours", 87_601), "$.windows.care_hours"),
+        (("windows.remember_days", 3_651), "$.windows.remember_days"),
+        (("contact_max_age_days", 3_651), "$.contact_max_age_days"),
         (("care.contacts", []), "$.care.contacts"),
         (("notices.ban", {"title": "", "body": ""}), "$.notices"),
         # unknown names
@@ -147,6 +164,8 @@ def test_what_is_no_policy_is_named_with_its_line(source: str, problem: str) -> 
         (("authority.held_as", "remove"), "authority.held_as: must be limit_visibility"),
         (("distress.group", "life"), "distress.group: `life` is shared with a violation"),
         (("labels.insult.group", "care"), "distress.group: `care` is shared with a violation"),
+        (("care.contacts.0", "ihaho"), "care.contacts: `ihaho` has no hours"),
+        (("bodies.yorisoi.hours", GONE), "care.contacts: `yorisoi` has no hours"),
         (("distress.urgent_priority", "P3"), "distress.urgent_priority: less urgent than P2"),
         # regular expressions
         (("imminent_signs.0", "(今夜"), "imminent_signs: `(今夜` is no regular expression"),
@@ -176,6 +195,45 @@ def test_a_mistake_stops_the_start_and_says_where(edit: Edit, place: str) -> Non
 def test_all_contradictions_are_told_at_once() -> None:
     with pytest.raises(PolicyError, match=r"unknown `stairs`.*; distress\.group"):
         parsed(("borderline_ladder", "stairs"), ("distress.group", "life"))
+
+
+def _places(data: Any, path: str = "") -> Iterator[str]:
+    """Every place in the file."""
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
+        yield f"{path}{key}"
+        yield from _places(value, f"{path}{key}.")
+
+
+PLACES: Final = list(_places(RAW))
+VALUES: Final[list[Any]] = [None, True, 0, 1, -1, 0.5, 10**6, 10**12, "", "x", "{", "{label}", "(", ".*", [], {}]
+NAMES: Final = ["P0", "P3", "never", "human", "same", "model", "care", "rights", "borderline", "staff", "ihaho"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(PLACES), st.sampled_from([*VALUES, *NAMES, *(action.value for action in Action)]))
+def test_whatever_one_place_says_either_the_start_stops_or_every_post_is_decided(place: str, value: Any) -> None:
+    try:
+        found = parsed((place, value))
+    except PolicyError:
+        return
+    assert not found.stale_contacts(date(2020, 1, 1))
+    line = pipeline(MemoryRows(), context=Context(found, "model-1"))
+    records: list[tuple[Incoming, tuple[str, ...]]] = []
+    for number, labels in enumerate(
+        [*((label,) for label in LABEL_IDS), ("distress", "threat"), ("distress", "insult")]
+    ):
+        at = number * 10
+        records.append((post(f"p{number}", offset=at, reports=9, minor_suspected=True), labels))
+        records.append((post(f"p{number}", 2, text="別", offset=at + 1), labels[:1]))
+        for more, action in enumerate((*Action, Action.TERMINATE)):
+            by = f"s{more}"
+            told = review("change_action", f"p{number}", action=action.value, offset=at + more, reviewer_id=by)
+            records.append((told, ()))
+        records.append((review("overturn", f"p{number}", offset=at + 9), ()))
+    for record, labels in records:
+        for output in apply(line, record, *labels, imminent=True):
+            check(output)
+            assert output.topic is not Topic.DEAD_LETTERS
 
 
 def test_every_reason_can_be_put_into_words() -> None:

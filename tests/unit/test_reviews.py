@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit import memory
+from tests.unit.builders import check
 from tests.unit.memory import (
     AT_MS,
     DAY_MS,
@@ -55,11 +56,17 @@ class Desk:
     def post(self, post_id: str = "p1", *labels: str, **more: Any) -> list[Output]:
         self.offset += 1
         given = {name: more.pop(name) for name in ("distress", "imminent") if name in more}
-        return apply(self.line, post(post_id, offset=self.offset, **more), *labels, **given)
+        return self.checked(apply(self.line, post(post_id, offset=self.offset, **more), *labels, **given))
 
     def review(self, verdict: str, post_id: str = "p1", **more: Any) -> list[Output]:
         self.offset += 1
-        return apply(self.line, review(verdict, post_id, offset=self.offset, **more))
+        return self.checked(apply(self.line, review(verdict, post_id, offset=self.offset, **more)))
+
+    @staticmethod
+    def checked(outputs: list[Output]) -> list[Output]:
+        for output in outputs:
+            check(output)
+        return outputs
 
 
 @pytest.fixture
@@ -92,7 +99,9 @@ def test_what_a_verdict_does(desk: Desk, verdict: str) -> None:
     case = only(outputs, Topic.ESCALATIONS)
     assert case["case_id"] == opened["case_id"]
     assert case["status"] == STATUS[verdict] == desk.rows.author().cases[0].status
-    assert case["escalation_id"] == output_id(Topic.ESCALATIONS, "r", "escalation:rights")
+    assert case["escalation_id"] == output_id(Topic.ESCALATIONS, "r", f"escalation:{opened['case_id']}")
+    assert case["due_at"] == memory.when(AT_MS + HOUR_MS + (24 if verdict == "removal_requested" else 72) * HOUR_MS)
+    assert case["human_required"] is (case["status"] in ("updated", "claimed", "reopened"))
     assert case["dossier"] == opened["dossier"]
     assert case["reasons"] == [f"スタッフの判断: {verdict}"]
     assert case["priority"] == ("P2" if verdict == "removal_requested" else "P3")
@@ -145,10 +154,27 @@ def test_a_request_by_staff_sets_its_clock_by_the_reviews_kafka_timestamp(desk: 
     assert desk.rows.post().clock == clock
 
 
-def test_change_action_to_none_stops_the_clock(desk: Desk) -> None:
-    desk.post("p1", "defamation")
+@pytest.mark.parametrize("label", ["threat", "defamation", "insult"])
+def test_change_action_to_none_takes_back_what_the_platform_was_told(desk: Desk, label: str) -> None:
+    before = only(desk.post("p1", label), Topic.ACTIONS)
+    taken_back = only(desk.review("change_action", action="none"), Topic.ACTIONS)
+    assert (taken_back["action"], taken_back["supersedes"]) == ("restore", [before["action_id"]])
+    assert (desk.rows.post().standing, desk.rows.clocks()) == ("none", [])
+    assert len(desk.rows.author().strikes) == 1  # only an overturn says that it was none
     assert read(desk.review("change_action", action="none"), Topic.ACTIONS) == []
-    assert desk.rows.clocks() == []
+
+
+def test_after_a_review_the_time_to_look_runs_from_what_comes_next(desk: Desk) -> None:
+    desk.post("p1", "threat")
+    desk.review("hold", at_ms=AT_MS + HOUR_MS)
+    again = only(desk.post("p2", "threat", at_ms=AT_MS + 5 * HOUR_MS), Topic.ESCALATIONS)
+    assert again["due_at"] == memory.when(AT_MS + 6 * HOUR_MS)
+
+
+def test_a_person_who_has_decided_is_not_called_by_the_deletion(desk: Desk) -> None:
+    desk.post("p1", "threat")
+    desk.review("answered")
+    assert only(desk.post("p1", revision=2, text=None), Topic.ESCALATIONS)["human_required"] is False
 
 
 def test_a_confirmation_counts_in_the_next_decision(desk: Desk) -> None:
@@ -192,6 +218,15 @@ def test_deleting_the_post_takes_no_appeal_away_from_a_suspended_author(desk: De
     restored = only(desk.review(verdict), Topic.ACTIONS)
     assert (restored["action"], restored["supersedes"]) == ("restore", [suspended["action_id"]])
     assert desk.rows.author().suspended is False
+
+
+@pytest.mark.parametrize("verdict", sorted(UNDOES))
+def test_a_removal_can_be_undone_after_the_platform_reported_the_post_as_deleted(desk: Desk, verdict: str) -> None:
+    desk.post("p1", "threat")
+    removed = only(desk.review("change_action", action="remove"), Topic.ACTIONS)
+    desk.post("p1", revision=2, text=None)
+    restored = only(desk.review(verdict), Topic.ACTIONS)
+    assert (restored["action"], restored["supersedes"]) == ("restore", [removed["action_id"]])
 
 
 @pytest.mark.parametrize("action", ["restore", "warn", "remove"])
@@ -286,6 +321,17 @@ def test_an_unknown_subject_is_a_dead_letter_and_changes_nothing(desk: Desk, sub
     author, row = desk.rows.author(), desk.rows.post()
     assert fault(desk.review("confirm", **{"post_id": "p1", **subject})) == "unknown_subject"
     assert (desk.rows.author(), desk.rows.post()) == (author, row)
+
+
+@pytest.mark.parametrize("of_p2", ["case_id", "decision_id"])
+def test_a_subject_of_another_post_is_unknown_also_where_the_post_has_a_case(desk: Desk, of_p2: str) -> None:
+    """Else a review of p2 that names p1 by mistake would restore p1."""
+    desk.post("p1", "threat")
+    case = only(desk.post("p2", "defamation"), Topic.ESCALATIONS)
+    before = dict(desk.rows.rows)
+    letter = desk.review("overturn", "p1", **{of_p2: case[of_p2]})
+    assert fault(letter) == "unknown_subject"
+    assert {key: raw for key, raw in desk.rows.rows.items() if key[1][0] != "d"} == before
 
 
 def test_a_case_id_finds_the_case(desk: Desk) -> None:
