@@ -64,6 +64,7 @@ class Loop:
         }
         self._busy = asyncio.Lock()
         self._fenced_generation = -1
+        self._earliest: dict[tuple[str, int], int] = {}
 
     # -- the agent -------------------------------------------------------------------------------------------------
 
@@ -134,6 +135,8 @@ class Loop:
         if position is None:
             position = committed(self.app, topic, partition)
         if position is None:
+            position = self._earliest.get((topic, partition))
+        if position is None:
             tp = _tp(self.app, topic, partition)
             position = (await self.app.consumer.earliest_offsets(tp)).get(tp)
         return position or 0
@@ -199,6 +202,9 @@ class Loop:
         """The assignment stands and the table has caught up with its changelog."""
         owned = source_partitions(self.app, self._source_topics)
         self.ledger.keep(owned)
+        # Asked for at once and before the fetcher starts: later each request waits behind a long poll of 1.5 s.
+        earliest = await self.app.consumer.earliest_offsets(*[_tp(self.app, t, p) for t, p in owned]) if owned else {}
+        self._earliest = {(tp.topic, tp.partition): offset for tp, offset in earliest.items()}
         self.health.assigned = self.health.recovered = True
         self.metrics.partitions.set(len(owned))
         log.info("rebalanced", extra={"partitions": len(owned)})
