@@ -10,6 +10,7 @@ Not thread-safe; the worker calls it from one thread.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,11 @@ class Classifier:
         """Name and content hash of the checkpoint."""
         return self.checkpoint.version
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The checkpoint's operating points."""
+        return self.checkpoint.thresholds
+
     def classify(self, texts: Sequence[str], thresholds: Mapping[str, float] | None = None) -> list[Prediction]:
         """One prediction a text, in order. `thresholds` default to the checkpoint's operating points."""
         limits = thresholds or self.checkpoint.thresholds
@@ -102,7 +108,15 @@ class Classifier:
                 higher = row > best[owner]
                 best[owner] = torch.where(higher, row, best[owner])
                 carrier[owner][higher] = i
-        return [self._prediction(best[i], carrier[i], sequences, limits) for i in range(len(texts))]
+        columns = {label: self.checkpoint.labels.index(label) for label in LABEL_IDS}
+        found = [{label: round(row[columns[label]], _DECIMALS) for label in LABEL_IDS} for row in best.tolist()]
+        carried_by: dict[int, list[str]] = defaultdict(list)  # sequence → the labels it carries over their thresholds
+        for i, scores_ in enumerate(found):
+            for label in LABEL_IDS:
+                if scores_[label] >= limits[label]:
+                    carried_by[int(carrier[i, columns[label]])].append(label)
+        spans = self._spans(carried_by, sequences)
+        return [Prediction(scores_, sorted(spans.get(i, []))) for i, scores_ in enumerate(found)]
 
     def _sequences(self, owner: int, text: str) -> list[_Sequence]:
         read = plain(text)
@@ -127,39 +141,41 @@ class Classifier:
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(logits * self._slope + self._intercept)
 
-    def _prediction(
-        self, best: torch.Tensor, carrier: torch.Tensor, sequences: list[_Sequence], limits: Mapping[str, float]
-    ) -> Prediction:
-        by_label = dict(zip(self.checkpoint.labels, best.tolist(), strict=True))
-        scores = {label: round(by_label[label], _DECIMALS) for label in LABEL_IDS}
-        spans: list[Span] = []
-        for label in LABEL_IDS:
-            if scores[label] >= limits[label]:
-                column = self.checkpoint.labels.index(label)
-                spans += self._explain(sequences[int(carrier[column])], column, label)
-        return Prediction(scores, sorted(spans))
+    def _spans(self, carried_by: Mapping[int, list[str]], sequences: list[_Sequence]) -> dict[int, list[Span]]:
+        """Step 5, by text: one pass forward for each batch, and one back for each label carried in it."""
+        found: dict[int, list[Span]] = defaultdict(list)
+        order = sorted((i for i in carried_by if sequences[i].ids), key=lambda i: len(sequences[i].ids))
+        for chosen in _batches(order, sequences):
+            ids, mask = self._pad([sequences[i] for i in chosen])
+            with torch.enable_grad():
+                words = self.encoder.embed(ids).detach().requires_grad_()
+                logits = self.encoder.logits(words, mask)
+            for label in sorted({label for i in chosen for label in carried_by[i]}):
+                # A row's logit rests on no other row, so that the gradient of their sum is each row's own.
+                total = logits[:, self.checkpoint.labels.index(label)].sum()
+                (gradient,) = torch.autograd.grad(total, words, retain_graph=True)
+                carried = (gradient * words).sum(-1).float().clamp(min=0).detach()
+                for row, i in enumerate(chosen):
+                    if label in carried_by[i]:
+                        tokens = carried[row, 1 : len(sequences[i].ids) + 1]
+                        found[sequences[i].owner] += _carrying(sequences[i], tokens, label)
+        return found
 
-    def _explain(self, sequence: _Sequence, column: int, label: str) -> list[Span]:
-        """Step 5: the tokens that hold most of the positive gradient × embedding, joined where they touch."""
-        if not sequence.ids:
-            return []
-        ids, mask = self._pad([sequence])
-        with torch.enable_grad():
-            words = self.encoder.embed(ids).detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.encoder.logits(words, mask)[0, column], words)
-        carried = (gradient * words).sum(-1)[0, 1:-1].float().clamp(min=0).detach()
-        ranked = torch.argsort(carried, descending=True)[:_SPAN_TOKENS].tolist()
-        total = float(carried.sum())
-        chosen: list[int] = []
-        held = 0.0
-        for token in ranked:
-            if chosen and (held >= _SPAN_SHARE * total or carried[token] <= 0):
-                break
-            chosen.append(token)
-            held += float(carried[token])
-        # Joined as read, so that what stands between unseen splits no span, and again as posted (㌔ is two characters).
-        read = _joined([sequence.offsets[token] for token in chosen])
-        return [Span(start, end, label) for start, end in _joined([sequence.reading.original(*r) for r in read])]
+
+def _carrying(sequence: _Sequence, carried: torch.Tensor, label: str) -> list[Span]:
+    """The tokens that hold most of the positive gradient × embedding, joined where they touch."""
+    ranked = torch.argsort(carried, descending=True)[:_SPAN_TOKENS].tolist()
+    total = float(carried.sum())
+    chosen: list[int] = []
+    held = 0.0
+    for token in ranked:
+        if chosen and (held >= _SPAN_SHARE * total or carried[token] <= 0):
+            break
+        chosen.append(token)
+        held += float(carried[token])
+    # Joined as read, so that what stands between unseen splits no span, and again as posted (㌔ is two characters).
+    read = _joined([sequence.offsets[token] for token in chosen])
+    return [Span(start, end, label) for start, end in _joined([sequence.reading.original(*r) for r in read])]
 
 
 def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -57,10 +57,17 @@ class Teacher:
         """Token ids of `text` without prefix or special tokens."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """Unit sentence vectors, shape (texts, hidden), fp32."""
-        encoded = [e.ids[: MAX_TOKENS - 2] for e in self.tokenizer.encode_batch([PREFIX + t for t in texts])]
+        return self.read(texts)[0]
+
+    @torch.inference_mode()
+    def read(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, list[list[tuple[int, int]]]]:
+        """Unit sentence vectors; token vectors, shape (texts, tokens, hidden), where token 0 is the start token; and of
+        each text the character ranges of the tokens after it, with those of the prefix below 0.
+        """
+        found = self.tokenizer.encode_batch([PREFIX + t for t in texts])
+        encoded = [e.ids[: MAX_TOKENS - 2] for e in found]
         width = max(len(ids) for ids in encoded) + 2
         ids = torch.full((len(encoded), width), self.config.pad_token_id or 0)
         mask = torch.zeros((len(encoded), width), dtype=torch.long)
@@ -72,7 +79,9 @@ class Teacher:
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).float()
         mean = (hidden.float() * weights).sum(1) / weights.sum(1)
-        return torch.nn.functional.normalize(mean, dim=1)
+        skip = len(PREFIX)
+        ranges = [[(left - skip, right - skip) for left, right in e.offsets[: MAX_TOKENS - 2]] for e in found]
+        return torch.nn.functional.normalize(mean, dim=1), hidden.float(), ranges
 
 
 class _Reader:

@@ -104,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
     evaluate.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; measures on the real posts instead")
     evaluate.add_argument("--split", choices=["train", "validation", "test", "all"], default="test")
+    evaluate.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is B better than A, beyond noise?")
+    evaluate.add_argument("--beside", type=Path, nargs="+", default=[], metavar="DIR", help="further checkpoints")
+    evaluate.add_argument("--baselines", action="store_true", help="a word list and tf-idf beside it (extra `train`)")
+    evaluate.add_argument("--report", type=Path, metavar="DIR", help="write report.json, report.md and plots as SVG")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
     return parser
 
@@ -160,7 +164,7 @@ def _classify(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     with _checkpoint_errors():
-        from models import corpora, data
+        from models import data
         from models.train import Recipe, train
 
         recipe = Recipe(seed=arguments.seed)
@@ -170,11 +174,7 @@ def _train(arguments: argparse.Namespace) -> int:
             arguments.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{arguments.out}: {error.strerror}") from None
-        real = []
-        if arguments.corpus:
-            real = _real_posts(arguments.corpus)
-            for name, count in corpora.ASSUMED_BENIGN.items():
-                real += data.assumed_benign(name, corpora.read(arguments.corpus, name), count, recipe.seed)
+        real = _more_posts(arguments.corpus, recipe.seed) if arguments.corpus else []
         figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe, real)
         print(json.dumps(figures, ensure_ascii=False, indent=1))
     return 0
@@ -182,24 +182,66 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     with _checkpoint_errors():
-        from models import data
+        from models import data, report
         from models.checkpoint import SHIPPED
         from models.classifier import Classifier
-        from models.evaluate import evaluate, table
+        from models.evaluate import comparison, score
+        from models.evaluate import report as figures
 
         posts = _real_posts(arguments.corpus) if arguments.corpus else data.read(arguments.data or data.SHIPPED)
         if arguments.split != "all" and arguments.data is None:
             posts = data.select(posts, arguments.split)
         if not posts:
             raise UsageError(f"no labelled post of the split {arguments.split} is there")
-        report = evaluate(Classifier.load(arguments.checkpoint or SHIPPED), posts)
-        print(table(report))
+        if arguments.compare:
+            found: Any = comparison(*(score(Classifier.load(one), posts) for one in arguments.compare))
+            print(report.differences(found))
+        else:
+            readers = [Classifier.load(one) for one in (arguments.checkpoint or SHIPPED, *arguments.beside)]
+            readings = [score(one, posts) for one in (*readers, *_baselines(arguments))]
+            reports = [figures(one) for one in readings]
+            print(report.table(reports[0]))
+            if len(reports) > 1:
+                print("", report.side_by_side(reports), sep="\n")
+            if arguments.report:
+                _needs_training_extra(lambda: report.write(arguments.report, readings))
+            found = reports if len(reports) > 1 else reports[0]
         if arguments.json:
             try:
-                arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+                arguments.json.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
             except OSError as error:
                 raise UsageError(f"{arguments.json}: {error.strerror}") from None
     return 0
+
+
+def _baselines(arguments: argparse.Namespace) -> "list[Any]":
+    """Trained here and now on the shipped posts, and with --corpus on what training adds to them."""
+    if not arguments.baselines:
+        return []
+    from models import baselines, data
+
+    posts = data.read(data.SHIPPED)
+    if arguments.corpus:
+        posts += _more_posts(arguments.corpus, 1)
+    parts = data.select(posts, "train"), data.select(posts, "validation")
+    return [baselines.WordList(), _needs_training_extra(lambda: baselines.TfIdf(*parts))]
+
+
+def _needs_training_extra(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except ImportError as error:
+        raise UsageError(f"{error.name} is not installed: pip install 'mimamori[train]'") from None
+
+
+def _more_posts(corpus: Path, seed: int) -> "list[LabelledPost]":
+    """Real posts, and plain chat assumed benign."""
+    from models import corpora, data
+
+    posts = _real_posts(corpus)
+    for name, count in corpora.ASSUMED_BENIGN.items():
+        posts += data.assumed_benign(name, corpora.read(corpus, name), count, seed)
+    return posts
 
 
 def _real_posts(corpus: Path) -> "list[LabelledPost]":

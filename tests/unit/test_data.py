@@ -11,6 +11,7 @@ import pytest
 from models import corpora, data
 from models.data import KINDS, REGISTERS, DataError, LabelledPost, read, read_file, read_real
 from models.labels import LABEL_IDS
+from models.near import near_duplicates
 from models.normalize import canonical, plain
 
 HIDDEN = "内緒の文章"
@@ -205,6 +206,18 @@ def split_sides(key: Any) -> dict[str, dict[data.Split, set[str]]]:
 def test_no_text_stands_on_two_sides() -> None:
     twice = [sides for sides in split_sides(str).values() if len(sides) > 1]
     assert not twice
+
+
+def test_no_two_posts_are_nearly_alike() -> None:
+    """But for minimal pairs, and a text beside its own evasion spelling."""
+    posts = data.read(data.SHIPPED)
+    found = [
+        (posts[i].batch, posts[j].batch, round(similarity, 2))
+        for i, j, similarity in near_duplicates([post.text for post in posts])
+        if (posts[i].batch, posts[i].pair) != (posts[j].batch, posts[j].pair) or not posts[i].pair
+        if "evasion" not in (posts[i].kind, posts[j].kind) or posts[i].text == posts[j].text
+    ]
+    assert found == []
 
 
 def test_no_text_of_the_test_split_is_elsewhere_in_another_spelling() -> None:
