@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from models.evaluate import Scored
-from models.evaluate import report as figures
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -52,6 +51,12 @@ def table(found: Mapping[str, Any]) -> str:
         f"distress flagged as a violation: {leak['rate']:.3f} of {leak['posts']}; "
         f"minimal pairs both right: {pairs['both_right']:.3f} of {pairs['pairs']}",
     ]
+    if "deletion_test" in found:
+        test = found["deletion_test"]
+        lines.append(
+            f"without its spans a score falls by {test['drop']:.3f}, without as much elsewhere by "
+            f"{test['random_drop']:.3f}; more in {test['more_than_random']:.3f} of {test['cases']}"
+        )
     return "\n".join(lines)
 
 
@@ -89,15 +94,14 @@ def differences(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write(directory: Path, readings: Sequence[Scored]) -> None:
-    """report.json, report.md and the plots as SVG; the first reading is the checkpoint, the others stand beside it."""
+def write(directory: Path, reports: Sequence[Mapping[str, Any]], first: Scored) -> None:
+    """report.json, report.md and plots as SVG; the first report is of the reading `first`, others stand beside it."""
     from models import plots
 
     directory.mkdir(parents=True, exist_ok=True)
-    reports = [figures(scored) for scored in readings]
     raw = json.dumps(reports, ensure_ascii=False, indent=1)
     (directory / "report.json").write_text(raw + "\n", encoding="utf-8")
-    names = plots.write(directory, readings[0])
+    names = plots.write(directory, first)
     parts = ["# Evaluation", table(reports[0])]
     if len(reports) > 1:
         parts += ["## Beside it, on the same posts in the same run", side_by_side(reports)]

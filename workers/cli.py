@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is B better than A, beyond noise?")
     evaluate.add_argument("--beside", type=Path, nargs="+", default=[], metavar="DIR", help="further checkpoints")
     evaluate.add_argument("--baselines", action="store_true", help="a word list and tf-idf beside it (extra `train`)")
+    evaluate.add_argument("--explain", action="store_true", help="also test that the spans carry the decision")
     evaluate.add_argument("--report", type=Path, metavar="DIR", help="write report.json, report.md and plots as SVG")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
     return parser
@@ -185,6 +186,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         from models import data, report
         from models.checkpoint import SHIPPED
         from models.classifier import Classifier
+        from models.deletion import deletion_test
         from models.evaluate import comparison, score
         from models.evaluate import report as figures
 
@@ -200,11 +202,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             readers = [Classifier.load(one) for one in (arguments.checkpoint or SHIPPED, *arguments.beside)]
             readings = [score(one, posts) for one in (*readers, *_baselines(arguments))]
             reports = [figures(one) for one in readings]
+            if arguments.explain:
+                reports[0]["deletion_test"] = deletion_test(readers[0], [post.text for post in posts])
             print(report.table(reports[0]))
             if len(reports) > 1:
                 print("", report.side_by_side(reports), sep="\n")
             if arguments.report:
-                _needs_training_extra(lambda: report.write(arguments.report, readings))
+                _needs_training_extra(lambda: report.write(arguments.report, reports, readings[0]))
             found = reports if len(reports) > 1 else reports[0]
         if arguments.json:
             try:
