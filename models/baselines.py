@@ -12,11 +12,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from models.calibrate import operating_points
 from models.classifier import Prediction
 from models.data import LabelledPost
 from models.labels import LABEL_IDS
 from models.normalize import canonical, plain
-from models.train import MISS_COST, operating_point
 
 _WORDS: Final[dict[str, str]] = {
     "defamation": "詐欺|横領|不倫|前科|逮捕|偽装|ぼったくり|着服|不正",
@@ -64,10 +64,7 @@ class TfIdf:
         self._model.fit([_read(post.text) for post in training], np.array([post.targets for post in training]))
         scores = torch.from_numpy(self._scores([post.text for post in validation]))
         targets = torch.tensor([post.targets for post in validation])
-        self.thresholds = {
-            label: operating_point(scores[:, i], targets[:, i], MISS_COST.get(label, 1.0))
-            for i, label in enumerate(LABEL_IDS)
-        }
+        self.thresholds = operating_points(scores, targets)
 
     def _scores(self, texts: Sequence[str]) -> Any:
         return self._model.predict_proba([_read(text) for text in texts])

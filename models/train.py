@@ -1,9 +1,10 @@
 """Fine-tune a Japanese BERT on labelled posts: one readable loop, seeded, resumable after each epoch.
 
     Step 1  read the posts, split by author-batch
-    Step 2  multi-label fine-tuning; after each epoch the validation loss decides what is kept
+    Step 2  multi-label fine-tuning, each epoch with some posts in evasion spelling; after each epoch the validation
+            loss decides what is kept
     Step 3  calibrate on validation: a slope and an intercept per label
-    Step 4  operating points on validation, for the cost of a miss against a false alarm
+    Step 4  operating points on validation, for the cost of a miss against a false alarm, within a cap on false alarms
     Step 5  write the checkpoint: fp16 weights, vocabulary, thresholds, calibration, figures
 
 Needs `transformers`. Works from an encoder that models.distill made, from any Japanese BERT directory, or from a
@@ -24,7 +25,8 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
 
-from models import checkpoint, data
+from models import calibrate, checkpoint, data
+from models.augment import Respeller
 from models.checkpoint import CheckpointError
 from models.data import DataError, LabelledPost
 from models.labels import LABEL_IDS
@@ -32,13 +34,6 @@ from models.normalize import canonical, plain
 
 _MAX_TOKENS: Final = 256
 _SMOOTHING: Final = 0.02  # of targets; keeps logits calibratable
-# A miss's cost against a false alarm's: F-beta's beta squared. A missed inducement is the worst bug there is.
-MISS_COST: Final = {"suicide_inducement": 2.0, "distress": 2.0, "threat": 1.5}
-_ENOUGH_POSITIVES: Final = 15
-_THRESHOLD_RANGE: Final = (0.2, 0.9)
-# Below these an operating point costs more than it finds. Distress is inducement's nearest neighbour: under 0.4 more
-# people in distress are held back than inducers found. Care alone does no harm, so distress has none.
-_FLOORS: Final = dict.fromkeys(LABEL_IDS, 0.3) | {"suicide_inducement": 0.4, "distress": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,14 @@ class Recipe:
     """Everything that changes the outcome beside base and data."""
 
     seed: int = 1
-    epochs: int = 5
+    epochs: int = 10
     batch: int = 32
-    rate: float = 2e-4
+    rate: float = 4e-4
     head_factor: float = 10.0  # the new head learns this much faster than what it stands on
     warm_up: float = 0.06
     weight_decay: float = 0.05
-    patience: int = 3
+    patience: int = 3  # epochs without a better validation loss
+    respelt: float = 0.12  # share of posts that an epoch reads in an evasion spelling
 
     def rate_at(self, step: int, steps: int) -> float:
         """Linear warm-up, then linearly down to nothing."""
@@ -81,15 +77,13 @@ def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequenc
     held = [(tokenizer.tokenize(plain(post.text).text).ids[:longest], post.targets) for post in validation]
     state_file = out / "training.pt"
     out.mkdir(parents=True, exist_ok=True)
-    best = _fit(model, tokenizer, rows, held, recipe, state_file)  # Step 2
+    respell = _Respelling([text for text, _ in samples], tokenizer, longest, recipe)
+    best = _fit(model, tokenizer, rows, held, recipe, respell, state_file)  # Step 2
     model.load_state_dict(best)
     logits, targets = _logits(model, tokenizer, held)
-    calibration = {label: _platt(logits[:, i], targets[:, i]) for i, label in enumerate(LABEL_IDS)}  # Step 3
+    calibration = {label: calibrate.platt(logits[:, i], targets[:, i]) for i, label in enumerate(LABEL_IDS)}  # Step 3
     scores = torch.stack([torch.sigmoid(logits[:, i] * a + b) for i, (a, b) in enumerate(calibration.values())], dim=1)
-    thresholds = {  # Step 4
-        label: max(_FLOORS[label], operating_point(scores[:, i], targets[:, i], MISS_COST.get(label, 1.0)))
-        for i, label in enumerate(LABEL_IDS)
-    }
+    thresholds = calibrate.operating_points(scores, targets)  # Step 4
     figures = {
         "recipe": asdict(recipe),
         "base": base.name,
@@ -149,8 +143,32 @@ def _model(base: Path) -> Any:
     return model
 
 
+class _Respelling:
+    """An epoch's rows: some of the posts in an evasion spelling, which posts and how drawn from the epoch's `rng`."""
+
+    def __init__(self, texts: Sequence[str], tokenizer: Any, longest: int, recipe: Recipe) -> None:
+        self._texts, self._tokenizer, self._longest, self._share = texts, tokenizer, longest, recipe.respelt
+        self._respeller = Respeller()
+
+    def __call__(self, rows: list[Any], rng: random.Random) -> list[Any]:
+        found = []
+        for text, row in zip(self._texts, rows, strict=True):
+            if rng.random() < self._share:
+                spelt = plain(self._respeller.respell(text, rng)).text
+                found.append((self._tokenizer.tokenize(spelt).ids[: self._longest], row[1]))
+            else:
+                found.append(row)
+        return found
+
+
 def _fit(
-    model: Any, tokenizer: Any, rows: list[Any], held: list[Any], recipe: Recipe, state_file: Path
+    model: Any,
+    tokenizer: Any,
+    rows: list[Any],
+    held: list[Any],
+    recipe: Recipe,
+    respell: _Respelling,
+    state_file: Path,
 ) -> dict[str, torch.Tensor]:
     encoder = [p for n, p in model.named_parameters() if not n.startswith("classifier")]
     groups = [
@@ -180,7 +198,7 @@ def _fit(
         rng = random.Random(recipe.seed * 1_000 + epoch)
         torch.manual_seed(recipe.seed * 1_000 + epoch)
         done = epoch * -(-len(rows) // recipe.batch)
-        batches = list(_batches(rows, recipe.batch, rng))
+        batches = list(_batches(respell(rows, rng), recipe.batch, rng))
         for i, batch in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5)):
             step = done + i
             for group in optimizer.param_groups:
@@ -251,42 +269,6 @@ def _logits(model: Any, tokenizer: Any, rows: list[Any]) -> tuple[torch.Tensor, 
             found.append(model(input_ids=ids, attention_mask=mask).logits.float())
         targets.append(wanted)
     return torch.cat(found).clone(), torch.cat(targets).clone()
-
-
-def _platt(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
-    """Slope and intercept that minimise the log loss, drawn towards (1, 0) where there is little to learn from."""
-    parameters = torch.tensor([1.0, 0.0], requires_grad=True)
-    optimizer = torch.optim.LBFGS([parameters], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = _loss(logits * parameters[0] + parameters[1], targets) * len(targets)
-        loss = loss + (parameters[0] - 1) ** 2 + 0.1 * parameters[1] ** 2
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    slope, intercept = parameters.tolist()
-    return round(max(slope, 0.05), 4), round(intercept, 4)
-
-
-def operating_point(scores: torch.Tensor, targets: torch.Tensor, miss_cost: float) -> float:
-    """The threshold with the best F-beta, beta² = `miss_cost`; of equals the one in the middle.
-
-    A label with too few positives to tell keeps 0.5, where a calibrated score is as likely right as wrong.
-    """
-    if int(targets.sum()) < _ENOUGH_POSITIVES:
-        return 0.5
-    candidates = torch.arange(_THRESHOLD_RANGE[0], _THRESHOLD_RANGE[1] + 1e-6, 0.01)
-    values = []
-    for threshold in candidates:
-        flagged = scores >= threshold
-        hit = float((flagged & (targets > 0)).sum())
-        false, missed = float((flagged & (targets == 0)).sum()), float((~flagged & (targets > 0)).sum())
-        values.append((1 + miss_cost) * hit / max(1e-9, (1 + miss_cost) * hit + miss_cost * missed + false))
-    table = torch.tensor(values)
-    equals = candidates[table >= table.max() - 1e-9]
-    return round(float(equals[len(equals) // 2]), 2)
 
 
 def _write(

@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models import calibrate
 from models import train as training
 from models.checkpoint import CheckpointError, load
 from models.classifier import Classifier
 from models.data import DataError, LabelledPost, read
 from models.evaluate import evaluate
 from models.labels import LABEL_IDS
-from models.train import Recipe, operating_point, train
+from models.train import Recipe, train
 from tests.unit import checkpoints
 
 RECIPE = Recipe(seed=3, epochs=4, batch=8, rate=1e-3)
@@ -167,7 +168,7 @@ def test_a_cut_after_the_last_epoch_changes_nothing(
         raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_platt", dying)
+        patch.setattr(calibrate, "platt", dying)
         with pytest.raises(Cut):
             train(checkpoint, posts, tmp_path / "out", RECIPE)
     train(checkpoint, posts, tmp_path / "out", RECIPE)
@@ -181,7 +182,7 @@ def test_patience_survives_a_cut(
     recipe = Recipe(seed=3, epochs=9, batch=8, rate=0.5, warm_up=0.0, patience=2)
     train(checkpoint, posts, tmp_path / "whole", recipe)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_platt", lambda *_: (_ for _ in ()).throw(Cut()))
+        patch.setattr(calibrate, "platt", lambda *_: (_ for _ in ()).throw(Cut()))
         with pytest.raises(Cut):
             train(checkpoint, posts, tmp_path / "cut", recipe)
     with monkeypatch.context() as patch:
@@ -274,42 +275,3 @@ def test_the_rate_warms_up_and_ends_at_nothing() -> None:
     assert rates[55] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(1 / 90)
     assert recipe.rate_at(0, 1) > 0
-
-
-def point(groups: Iterable[tuple[int, float, int]], miss_cost: float = 1.0) -> float:
-    """(how many, score, 1 or 0) …"""
-    rows = [(score, target) for count, score, target in groups for _ in range(count)]
-    return operating_point(torch.tensor([s for s, _ in rows]), torch.tensor([float(t) for _, t in rows]), miss_cost)
-
-
-def test_operating_point_with_too_little_to_tell() -> None:
-    assert point([(14, 0.8, 1), (100, 0.3, 0)]) == 0.5
-    assert point([(100, 0.3, 0)]) == 0.5
-
-
-def test_operating_point_of_a_clean_cut_is_in_its_middle() -> None:
-    assert point([(15, 0.805, 1), (100, 0.305, 0)]) == pytest.approx(0.56, abs=0.011)  # equals: 0.31 … 0.80
-
-
-def test_operating_point_weighs_misses_by_their_cost() -> None:
-    """Low finds all 20 with 30 false: F1 0.571, F(2) 0.667. High finds 10 with none false: F1 0.667, F(2) 0.6."""
-    groups = [(10, 0.805, 1), (10, 0.405, 1), (30, 0.505, 0), (50, 0.1, 0)]
-    assert 0.50 < point(groups) <= 0.81
-    assert 0.20 <= point(groups, 2.0) <= 0.41
-
-
-def test_operating_point_stays_in_its_range() -> None:
-    assert 0.2 <= point([(20, 0.05, 1), (20, 0.01, 0)]) <= 0.9
-    assert 0.2 <= point([(20, 0.99, 1), (20, 0.95, 0)]) <= 0.9
-
-
-def test_calibration_finds_what_was_bent() -> None:
-    generator = torch.Generator().manual_seed(1)
-    true = torch.randn(20_000, generator=generator) * 2
-    targets = (torch.rand(20_000, generator=generator) < torch.sigmoid(true)).float()
-    slope, intercept = training._platt((true + 1) * 2, targets)
-    assert slope == pytest.approx(0.5, abs=0.03)
-    assert intercept == pytest.approx(-1.0, abs=0.1)
-    slope, intercept = training._platt(torch.tensor([3.0, -3.0]), torch.tensor([1.0, 0.0]))
-    assert 0.3 < slope < 3
-    assert abs(intercept) < 0.5

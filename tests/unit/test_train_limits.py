@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models import calibrate
 from models import train as training
 from models.labels import LABEL_IDS
 from models.train import Recipe, train
@@ -43,7 +44,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, losses: Iterable[float]) -> list[s
 
     monkeypatch.setattr(training, "_loss", loss)
     monkeypatch.setattr(training, "tqdm", watching)
-    monkeypatch.setattr(training, "_platt", lambda *_: (1.0, 0.0))
+    monkeypatch.setattr(calibrate, "platt", lambda *_: (1.0, 0.0))
     return begun
 
 
@@ -107,7 +108,7 @@ def test_calibration_never_makes_it_worse(scale: float, share: float, apart: flo
     generator = torch.Generator().manual_seed(4)
     targets = (torch.rand(300, generator=generator) < share).float()
     logits = (torch.randn(300, generator=generator) + apart * (2 * targets - 1)) * scale
-    slope, intercept = training._platt(logits, targets)
+    slope, intercept = calibrate.platt(logits, targets)
     assert math.isfinite(slope)
     assert math.isfinite(intercept)
     assert slope > 0
