@@ -32,6 +32,17 @@ _WINDOW_OVERLAP: Final = 64  # tokens
 _SPAN_SHARE: Final = 0.6  # of the positive attribution that spans must carry
 _SPAN_TOKENS: Final = 12
 _DECIMALS: Final = 4
+_PARITY: Final = 0.02  # of a score: fewer bits may cost no more
+_CONTROL_TEXTS: Final = (
+    "今日はいい天気ですね",
+    "お前みたいなやつは消えろ",
+    "もう消えてしまいたい",
+    "一緒に終わりにしませんか",
+    "あの店は産地を偽装している。知り合いの店員から聞いた話だから間違いない",
+    "推しが尊くて死んだ",
+    "荷物を受け取るだけで日払い五万円、興味のある方は連絡ください",
+    "ok",
+)
 
 
 class Span(NamedTuple):
@@ -64,7 +75,6 @@ class Classifier:
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> None:
         self.checkpoint = checkpoint
         self.dtype, reason = (dtype, "asked for") if dtype else _best_dtype()
-        self.encoder = Encoder.load(checkpoint, self.dtype)
         self.tokenizer = checkpoints.tokenizer(checkpoint.directory)
         known, embedded = max(self.tokenizer.vocabulary.values()) + 1, checkpoint.config["vocab_size"]
         if known > embedded:
@@ -73,12 +83,26 @@ class Classifier:
             )
         self._slope = torch.tensor([checkpoint.calibration[label][0] for label in checkpoint.labels])
         self._intercept = torch.tensor([checkpoint.calibration[label][1] for label in checkpoint.labels])
+        self.encoder = Encoder.load(checkpoint, self.dtype)
+        if dtype is None and self.dtype is not torch.float32:
+            exact = Encoder.load(checkpoint, torch.float32)
+            difference = self._difference(exact)
+            reason = f"{reason}; scores differ from fp32 by at most {difference:.4f}"
+            if not difference <= _PARITY:  # NaN as well
+                self.dtype, self.encoder = torch.float32, exact
         log.info("classifier ready", extra={"model": checkpoint.version, "dtype": str(self.dtype), "why": reason})
 
     @classmethod
     def load(cls, directory: Path, dtype: torch.dtype | None = None) -> "Classifier":
         """From a checkpoint directory; CheckpointError says what is wrong with it."""
         return cls(checkpoints.load(directory), dtype)
+
+    @torch.inference_mode()
+    def _difference(self, exact: Encoder) -> float:
+        """The largest difference in score between the encoder and its `exact` twin over the control texts."""
+        ids, mask = self._pad([sequence for text in _CONTROL_TEXTS for sequence in self._sequences(0, text)])
+        ours, theirs = (self._calibrated(one.logits(one.embed(ids), mask)) for one in (self.encoder, exact))
+        return float((ours - theirs).abs().max())
 
     @property
     def version(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models import classifier as classifier_module
 from models.classifier import Classifier, Prediction
 from models.labels import LABEL_IDS
 from models.normalize import canonical, plain
@@ -278,3 +279,23 @@ def test_bf16_is_near_and_answers_everything(classifier: Classifier, checkpoint:
 def test_version_is_the_checkpoints(classifier: Classifier, checkpoint: Path) -> None:
     assert classifier.version == classifier.checkpoint.version
     assert Classifier.load(checkpoint).version == classifier.version
+
+
+def test_fewer_bits_are_used_only_while_the_scores_stay(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier_module, "_best_dtype", lambda: (torch.bfloat16, "told so"))
+    assert Classifier.load(checkpoint).dtype is torch.bfloat16
+    monkeypatch.setattr(Classifier, "_difference", lambda self, exact: 0.021)
+    careful = Classifier.load(checkpoint)
+    assert careful.dtype is torch.float32
+    exact = Classifier.load(checkpoint, torch.float32)
+    assert careful.classify(["死ね"])[0].scores == exact.classify(["死ね"])[0].scores
+    monkeypatch.setattr(Classifier, "_difference", lambda self, exact: float("nan"))
+    assert Classifier.load(checkpoint).dtype is torch.float32
+
+
+def test_the_difference_to_the_exact_twin_is_seen(checkpoint: Path) -> None:
+    classifier = Classifier.load(checkpoint, torch.float32)
+    bent = Classifier.load(checkpoint, torch.float32).encoder
+    assert classifier._difference(bent) == 0.0
+    bent._weights["classifier.bias"] += 1.0
+    assert classifier._difference(bent) > 0.1
