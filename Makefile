@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 RUN ?= runs/default
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench kafka-test train evaluate schemas lock clean
+.PHONY: help install demo test check format bench kafka-test chaos train evaluate schemas lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ format: $(STAMP)  ## ruff's fixes and formatting
 kafka-test: $(STAMP)  ## fetch Apache Kafka's jars from Maven Central and run the tests that need a real broker
 	tests/kafka/fetch.sh $(KAFKA_HOME)
 	MIMAMORI_REQUIRE=kafka $(BIN)/python -m pytest -m kafka
+
+chaos: $(STAMP)  ## kill workers and brokers, then check every record (SEED=n RUNS=n KILLS=n POSTS=n); log in runs/chaos
+	tests/kafka/fetch.sh $(KAFKA_HOME)
+	$(BIN)/python -m tests.chaos $(foreach name,SEED RUNS KILLS POSTS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
 bench: $(STAMP)  ## throughput of classifier and worker in one run, as JSON
 	$(BIN)/python -m benchmarks.throughput

@@ -16,14 +16,18 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from workers.admin import Health
-from workers.app import TableStore, committed, first_offset_from, source_partitions
+from workers.app import TableStore, committed, first_offset_from, holds_no_record, source_partitions
+from workers.deadletter import attempts
 from workers.errors import GuaranteeAtRisk
 from workers.events import Topic
 from workers.ledger import Ledger
 from workers.pipeline import Decoded, Incoming, Pipeline
+from workers.policy import Policy
+from workers.security import PLAINTEXT, Security
 from workers.state import Output
 from workers.telemetry import Metrics
 
@@ -53,11 +57,12 @@ class Loop:
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         bootstrap: str,
+        security: Security = PLAINTEXT,
     ) -> None:
         self.app, self.store, self.pipeline, self.ledger = app, store, pipeline, ledger
         self.kinds, self.health, self.metrics, self._fail = kinds, health, metrics, fail
         self._source_topics = set(kinds)
-        self._bootstrap = bootstrap
+        self._bootstrap, self._security = bootstrap, security
         self._outputs = {
             topic: app.topic(name, key_serializer="raw", value_serializer="raw", acks=False)
             for topic, name in physical.items()
@@ -65,6 +70,8 @@ class Loop:
         self._busy = asyncio.Lock()
         self._fenced_generation = -1
         self._earliest: dict[tuple[str, int], int] = {}
+        self._behind: dict[tuple[str, int], tuple[int, int]] = {}  # (next, end) of the log, at the last tick
+        self._no_record: dict[tuple[str, int], tuple[int, int]] = {}  # (next, end) with nothing to wait for between
 
     # -- the agent -------------------------------------------------------------------------------------------------
 
@@ -121,7 +128,7 @@ class Loop:
             if at not in expected:
                 expected[at] = await self._position(*at)
             if record.offset > expected[at]:
-                first = await first_offset_from(self._bootstrap, *at, expected[at])
+                first = await first_offset_from(self._bootstrap, *at, expected[at], self._security)
                 if first is not None and first < record.offset:
                     raise GuaranteeAtRisk(
                         f"{record.topic}/{record.partition}: offset {first} was skipped before {record.offset}"
@@ -190,6 +197,11 @@ class Loop:
             self._fail(GuaranteeAtRisk(f"a batch did not finish within {DRAIN_SECONDS} s of a rebalance or shutdown"))
             raise
 
+    async def adopt(self, policy: Policy) -> None:
+        """Decide by another policy from the next batch on: what a batch's scores were made under also decides it."""
+        async with self._busy:
+            self.pipeline.context = replace(self.pipeline.context, policy=policy)
+
     async def on_revoked(self, revoked: Any) -> None:
         """Nothing of a partition may be written once another replica owns it."""
         self.health.recovered = False
@@ -212,7 +224,7 @@ class Loop:
     async def tick(self) -> None:
         """Every second: beat, lag, and the clocks of partitions that are caught up."""
         self.health.beat = time.monotonic()
-        if not self.health.recovered or self.app.rebalancing or self._busy.locked():
+        if self.health.draining or not self.health.recovered or self.app.rebalancing or self._busy.locked():
             return
         now_ms = int(time.time() * 1000) - CLOCK_GRACE_MS
         owned = source_partitions(self.app, self._source_topics)
@@ -221,16 +233,33 @@ class Loop:
         for tp, end in ends.items():
             position = self.ledger.next(tp.topic, tp.partition) or committed(self.app, tp.topic, tp.partition) or 0
             behind = max(0, (end or 0) - position)
+            if behind and await self._only_markers((tp.topic, tp.partition), position, end):
+                behind = 0
             self.metrics.lag.labels(tp.topic, str(tp.partition)).set(behind)
             caught_up[tp.partition] = caught_up.get(tp.partition, True) and behind == 0
         async with self._busy:
-            if self.app.rebalancing:
+            if self.app.rebalancing or self.health.draining:
                 return
             for partition in (p for p, done in caught_up.items() if done):
                 await self._run_out(partition, now_ms)
                 self.pipeline.note(now_ms)
                 if self.pipeline.forget(partition, now_ms):
                     await self.store.flush()
+
+    async def _only_markers(self, at: tuple[str, int], position: int, end: int) -> bool:
+        """A transaction ends in a marker, which nobody delivers: the log's end is then never reached by records.
+
+        The log itself is asked, once for each end that has stood for a tick.
+        """
+        gap = (position, end)
+        stood, self._behind[at] = self._behind.get(at) == gap, gap
+        if (
+            stood
+            and self._no_record.get(at) != gap
+            and await holds_no_record(self._bootstrap, *at, *gap, self._security)
+        ):
+            self._no_record[at] = gap
+        return self._no_record.get(at) == gap
 
     async def _run_out(self, partition: int, now_ms: int) -> None:
         for author_id, post_id, clock in self.pipeline.due(partition, now_ms):
@@ -254,7 +283,8 @@ class Loop:
     def _headers(output: Output) -> list[tuple[str, bytes]]:
         if output.topic is not Topic.DEAD_LETTERS:
             return []
-        return [("failed_at", str(int(time.time() * 1000)).encode()), ("attempts", b"1")]
+        tried = str(attempts(output.value)).encode()
+        return [("failed_at", str(int(time.time() * 1000)).encode()), ("attempts", tried)]
 
     def _counters(self, output: Output) -> list[tuple[str, Any]]:
         # The records are ours and canonical: these substrings stand in them exactly once.

@@ -180,6 +180,7 @@ def record(
         reasons=reasons,
         policy_version=policy.version,
         model_version=model_version,
+        previous_sha256=case.head or None,
     )
 
 
@@ -212,7 +213,15 @@ def follow_up(
         reasons=reasons,
         policy_version=policy.version,
         model_version=model_version,
+        previous_sha256=case.head or None,
     )
+
+
+def sealed(author: AuthorRow, record: Escalation) -> tuple[AuthorRow, bytes]:
+    """The author's row whose case names `record` as its last, and the record's bytes: a chain, see docs/evidence.md."""
+    value = encode(record)
+    case = next(case for case in author.cases if case.case_id == record.case_id)
+    return replace(author, changed(case, head=hashlib.sha256(value).hexdigest())), value
 
 
 def _record_id(cause: str, case: Case) -> str:

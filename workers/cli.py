@@ -8,13 +8,15 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workers import __version__
-from workers.errors import MimamoriError, UsageError
+from workers import __version__, cli_cases
+from workers.errors import Fault, MimamoriError, UsageError
 
 if TYPE_CHECKING:
     from models.data import LabelledPost
@@ -74,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     topics.add_argument(
         "verb", choices=["plan", "apply"], help="plan only shows; apply shows, then does; never deletes"
     )
+    policy = add(
+        "policy",
+        _policy,
+        "check a policy file: every problem with its line and remedy, or what it says in short",
+        "mimamori policy check my-policy.yml --strict",
+    )
+    policy.add_argument("verb", choices=["check"], help="what it calls an error, a worker refuses")
+    policy.add_argument("file", nargs="?", type=Path, help="else MIMAMORI_POLICY_FILE, else the packaged default")
+    policy.add_argument("--model", type=Path, metavar="DIR", help="whose operating points; the shipped without it")
+    policy.add_argument("--strict", action="store_true", help="take warnings for errors, such as a stale contact")
     classify = add(
         "classify",
         _classify,
@@ -110,7 +122,75 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--explain", action="store_true", help="also test that the spans carry the decision")
     evaluate.add_argument("--report", type=Path, metavar="DIR", help="write report.json, report.md and plots as SVG")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
+    redrive = add(
+        "redrive",
+        _redrive,
+        "send dead letters back to their source topic, once each; without --go only show what would be sent",
+        "mimamori redrive --error unknown_subject --failed-since 2026-11-24T00:00:00Z --go --wait 60",
+    )
+    redrive.add_argument("--go", action="store_true", help="send; without it nothing is written anywhere")
+    redrive.add_argument("--error", action="append", choices=list(Fault), metavar="TYPE", help=" ".join(Fault))
+    redrive.add_argument("--topic", action="append", choices=["posts", "staff-reviews"], help="the source topic")
+    redrive.add_argument("--failed-since", type=_instant, metavar="TIME", help="died at or after; RFC 3339 with a zone")
+    redrive.add_argument("--failed-until", type=_instant, metavar="TIME", help="died before")
+    redrive.add_argument("--sent-since", type=_instant, metavar="TIME", help="Kafka timestamp of the source record")
+    redrive.add_argument("--sent-until", type=_instant, metavar="TIME", help="the same, before")
+    redrive.add_argument("--partition", type=_whole, metavar="N", help="partition of the source record")
+    redrive.add_argument("--offset", type=_offsets, metavar="N|N-M", help="its offset, with --partition")
+    redrive.add_argument("--again", action="store_true", help="also those that were sent back before and died again")
+    redrive.add_argument("--limit", type=_positive, metavar="N", help="send no more than so many")
+    redrive.add_argument("--rate", type=_rate, default=100.0, metavar="N", help="so many a second; 100 without it")
+    redrive.add_argument(
+        "--wait", type=_whole, default=0, metavar="SECONDS", help="with --go: then see what workers made of them"
+    )
+    backtest = add(
+        "backtest",
+        _backtest,
+        "replay recorded decisions under another policy, or another model, and print what would change",
+        "mimamori backtest --policy new.yml --from 2026-10-01 --to 2026-10-31 --json changes.json",
+    )
+    backtest.add_argument("--policy", type=Path, metavar="FILE", help="the policy to try; with --model alone: in force")
+    backtest.add_argument("--model", type=Path, metavar="DIR", help="reclassify the posts that are retained with this")
+    backtest.add_argument("--from", metavar="D", help="first day compared (2026-10-01, Japan's)")
+    backtest.add_argument("--to", metavar="D", help="last day, included")
+    backtest.add_argument("--decisions", type=Path, metavar="FILE", help="JSON lines of decision/1 instead of Kafka")
+    backtest.add_argument("--reviews", type=Path, metavar="FILE", help="with it: JSON lines of review/1")
+    backtest.add_argument("--shadow", metavar="VERSION", help="decisions of shadow workers of this policy version")
+    backtest.add_argument("--samples", type=_whole, default=5, metavar="N", help="posts named for each kind of change")
+    backtest.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    cli_cases.add_to(add)
     return parser
+
+
+def _whole(raw: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", raw):
+        raise argparse.ArgumentTypeError("must be a whole number")
+    return int(raw)
+
+
+def _rate(raw: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,3})?", raw) or float(raw) == 0:
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return float(raw)
+
+
+def _offsets(raw: str) -> tuple[int, int]:
+    first, _, last = raw.partition("-")
+    span = _whole(first), _whole(last or first) + 1
+    if span[0] >= span[1]:
+        raise argparse.ArgumentTypeError("the first is behind the last")
+    return span
+
+
+def _instant(raw: str) -> int:
+    """Milliseconds since the epoch."""
+    try:
+        moment = datetime.fromisoformat(raw)
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError("must be a time with its zone, such as 2026-11-24T09:00:00+09:00")
+    return int(moment.timestamp() * 1000)
 
 
 def _positive(raw: str) -> int:
@@ -135,7 +215,7 @@ def _worker(_: argparse.Namespace) -> int:
 
 
 def _topics(arguments: argparse.Namespace) -> int:
-    from workers import settings, topics
+    from workers import security, settings, topics
 
     loaded = settings.load()
     return asyncio.run(
@@ -145,8 +225,50 @@ def _topics(arguments: argparse.Namespace) -> int:
             topics_file=settings.topics_file(loaded),
             prefix=loaded.topic_prefix,
             group=loaded.group,
+            security=security.of(loaded),
         )
     )
+
+
+def _redrive(arguments: argparse.Namespace) -> int:
+    from workers import redrive, settings
+    from workers.letters import Filter, Span
+
+    if arguments.wait and not arguments.go:
+        raise UsageError("--wait: of no use without --go")
+    if arguments.offset and arguments.partition is None:
+        raise UsageError("--offset: of no use without --partition")
+    chosen = Filter(
+        errors=arguments.error or (),
+        failed_at=Span(arguments.failed_since, arguments.failed_until),
+        sent_at=Span(arguments.sent_since, arguments.sent_until),
+        partition=arguments.partition,
+        offsets=Span(*(arguments.offset or ())),
+    )
+    order = redrive.Order(chosen, arguments.go, arguments.again, arguments.rate, arguments.limit, float(arguments.wait))
+    return redrive.run(settings.load(), order, arguments.topic or ())
+
+
+def _backtest(arguments: argparse.Namespace) -> int:
+    from workers import backtest, settings
+
+    first, last = (backtest.day(f"--{name}", getattr(arguments, name)) for name in ("from", "to"))
+    given = {name: getattr(arguments, name) for name in backtest.Order.__dataclass_fields__ if hasattr(arguments, name)}
+    with _checkpoint_errors():
+        return backtest.run(settings.load(), backtest.Order(first=first, last=last, **given))
+
+
+def _policy(arguments: argparse.Namespace) -> int:
+    from datetime import date
+
+    from models import checkpoint
+    from workers import policy_check, settings
+
+    loaded = settings.load()
+    with _checkpoint_errors():
+        points = checkpoint.load(arguments.model or loaded.model or checkpoint.SHIPPED).thresholds
+    file = arguments.file or loaded.policy_file
+    return policy_check.run(file, points, date.today(), strict=arguments.strict, out=sys.stdout, err=sys.stderr)
 
 
 def _classify(arguments: argparse.Namespace) -> int:

@@ -325,7 +325,8 @@ class _Draft:
                 self.id,
                 reasons,
             )
-            self._owe(Topic.ESCALATIONS, case.case_id, encode(record))
+            self.author, value = cases.sealed(self.author, record)
+            self._owe(Topic.ESCALATIONS, case.case_id, value)
 
     def _still_held(self, judgement: Judgement) -> bool:
         """An edit out of a violation into distress: the hold stands and only a person may lift it."""
@@ -352,7 +353,8 @@ class _Draft:
                     self.at,
                     reasons,
                 )
-                self._owe(Topic.ESCALATIONS, case.case_id, encode(record))
+                self.author, value = cases.sealed(self.author, record)
+                self._owe(Topic.ESCALATIONS, case.case_id, value)
 
     def _distress_priority(self, scored: Scored) -> Priority:
         rule = self.policy.data.distress

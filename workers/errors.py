@@ -4,9 +4,11 @@
     ├── UsageError            wrong use or configuration: exit 2, one line, no traceback
     │   ├── SettingsError     an environment variable
     │   ├── TopicsError       topics.yml, or a cluster that contradicts it
-    │   └── PolicyError       a policy file
+    │   ├── PolicyError       a policy file
+    │   └── AccessError       Kafka refuses this user: password, certificate or a missing right
     ├── Unavailable           something outside does not answer: exit 3; starting again can help
     ├── BadRecord             one record is at fault: it becomes a dead letter; a retry cannot help
+    ├── Refused               a record that must not be handed to this body: exit 1; says what to do instead
     └── GuaranteeAtRisk       the worker must not run on: exit 4, and the next owner starts from the commit
 
 A checkpoint's errors live in models.checkpoint, since models never imports workers. No message carries post text.
@@ -39,10 +41,18 @@ class PolicyError(UsageError):
     """A policy file is invalid."""
 
 
+class AccessError(UsageError):
+    """Kafka does not let this user in, or gives it too few rights."""
+
+
 class Unavailable(MimamoriError):
     """Kafka (or another outside part) does not answer; trying again can help."""
 
     exit_code = 3
+
+
+class Refused(MimamoriError):
+    """A record must not be handed to this outside body, or not as it is; says what to do instead."""
 
 
 class GuaranteeAtRisk(MimamoriError):

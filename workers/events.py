@@ -225,6 +225,9 @@ class Escalation(Struct, frozen=True, kw_only=True, tag_field="schema", tag="esc
     reasons: Annotated[list[str], Meta(description="why, in sentences of the policy file; never post text")]
     policy_version: Annotated[str, Meta(description="version of the policy file applied")]
     model_version: Annotated[str, Meta(description="version of the checkpoint that gave the scores")]
+    previous_sha256: Annotated[
+        str | None, Meta(description="hex SHA-256 of the value of the case's record before this one; null: the first")
+    ] = None
 
 
 class CareContact(Part, frozen=True):

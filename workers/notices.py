@@ -23,8 +23,9 @@ def notice(
         bodies = [policy.data.bodies[name] for name in policy.data.resources_in_distress]
         return Notice(title=text.title, body=text.body, resources=[f"{b.name} {b.contact}" for b in bodies])
     text = policy.data.notices[action]
+    cited = policy.data.clauses.get(clause)  # a case may be older than the policy, and its clause dropped since
     body = text.body.format(
-        clause=policy.data.clauses[clause].title if clause else "",
+        clause=cited.title if cited else clause,
         label="・".join(BY_ID[label].japanese for label in labels),
         due_at=iso_minute(due_at) if due_at else "",
         appeal_until=iso_minute(appeal_until) if appeal_until else "",

@@ -1,219 +1,52 @@
-"""Policy as data: the file's structs, strict loading, its version, and what it says of a set of scores.
+"""A checked policy: loading, its version, and what it says of a set of scores.
 
-Pure but for reading the file at start. Decides nothing about an author's state; workers.decide does, from this.
+Pure but for reading the file. The file's structs are in workers.policy_data, the rules between them in
+workers.policy_rules. Decides nothing about an author's state; workers.decide does, from this.
 """
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
-import yaml
-from msgspec import Meta, Struct
 
-from models.labels import BY_ID, DISTRESS, LABEL_IDS, VIOLATION_IDS
+from models.labels import DISTRESS, LABEL_IDS
+from workers import policy_rules, policy_source
 from workers.errors import PolicyError
-from workers.events import Action, Priority
-
-Severity = Literal["none", "borderline", "serious", "grave"]
-SEVERITIES: Final[tuple[Severity, ...]] = ("none", "borderline", "serious", "grave")
-MILD_TO_HARSH: Final = (
-    Action.NONE,
-    Action.WARN,
-    Action.REQUEST_REMOVAL,
-    Action.LIMIT_VISIBILITY,
-    Action.REMOVE,
-    Action.SUSPEND,
-    Action.TERMINATE,
+from workers.policy_data import (
+    MILD_TO_HARSH,
+    REASONS,
+    SEVERITIES,
+    Body,
+    Clause,
+    Ladder,
+    PolicyFile,
+    RouteRule,
+    Severity,
 )
-Threshold = Literal["model"] | Annotated[float, Meta(gt=0.0, lt=1.0)]
+from workers.policy_problem import Lines, Problem
+
+__all__ = [  # what a policy is made of, for those who decide by one
+    "MILD_TO_HARSH",
+    "REASONS",
+    "SEVERITIES",
+    "Body",
+    "Clause",
+    "Ladder",
+    "Policy",
+    "PolicyFile",
+    "RouteRule",
+    "Severity",
+]
+
 _VERSION_CHARACTERS: Final = 12
-# Ten years at most: times that overflow would turn every post into a dead letter.
-Days = Annotated[int, Meta(ge=1, le=3_650)]
-Hours = Annotated[int, Meta(ge=1, le=87_600)]
-Minutes = Annotated[int, Meta(ge=1, le=5_256_000)]
-
-
-class _Data(Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class Clause(_Data, frozen=True):
-    """A 禁止事項 of the terms of service."""
-
-    title: str
-    source: str
-    verified_at: date
-    enabled: bool = True
-
-
-class LabelRule(_Data, frozen=True):
-    """What a violation label means to this service."""
-
-    clause: str
-    threshold: Threshold
-    severity: Literal["borderline", "serious", "grave"]
-    ladder: str
-    group: str
-    escalate: Literal["always", "human", "never"]
-    priority: Priority
-    borderline_below: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
-
-
-class DistressRule(_Data, frozen=True):
-    """How urgent a distress score is; there is no ladder to name."""
-
-    threshold: Threshold
-    urgent_above: Annotated[float, Meta(gt=0.0, lt=1.0)]
-    priority: Priority
-    urgent_priority: Priority
-    group: str
-
-
-class Rung(_Data, frozen=True):
-    """One step: the action, and whether a person has to look."""
-
-    action: Action
-    human: bool = False
-
-
-class Ladder(_Data, frozen=True):
-    """count: which earlier strikes move an author up."""
-
-    count: Literal["any", "same"]
-    rungs: Annotated[list[Rung], Meta(min_length=1)]
-
-
-class Authority(_Data, frozen=True):
-    """What may be done without a person, by the model and by a clock that ran out."""
-
-    model: list[Action]
-    clock: list[Action]
-    held_as: Action
-
-
-class Windows(_Data, frozen=True):
-    """Windows in event time; remember_days: how long a revision's outputs are kept for redelivery."""
-
-    strike_days: Days
-    episode_days: Days
-    care_hours: Annotated[int, Meta(ge=24, le=87_600)]
-    remember_days: Annotated[int, Meta(ge=30, le=3_650)]
-
-
-class Clocks(_Data, frozen=True):
-    """Due times, counted from the source record's Kafka timestamp."""
-
-    removal_hours: Hours
-    appeal_days: Days
-    P0_minutes: Minutes
-    P1_minutes: Minutes
-    P2_minutes: Minutes
-    P3_minutes: Minutes
-
-    def due(self, priority: Priority) -> timedelta:
-        """How long a case of `priority` may wait."""
-        return timedelta(minutes=getattr(self, f"{priority.value}_minutes"))
-
-
-class ReportsRaise(_Data, frozen=True):
-    """A post reported `at` times is worth at least priority `to`."""
-
-    at: Annotated[int, Meta(ge=1)]
-    to: Priority
-
-
-class Body(_Data, frozen=True):
-    """An organisation to turn to."""
-
-    name: str
-    contact: str
-    source: str
-    verified_at: date
-    hours: str = ""
-
-
-class RouteRule(_Data, frozen=True):
-    """A body and why it is named."""
-
-    body: str
-    why: str
-
-
-class NoticeText(_Data, frozen=True):
-    """A template; its placeholders are clause, label, due_at and appeal_until."""
-
-    title: str
-    body: str
-
-
-class CareText(_Data, frozen=True):
-    """The message to a person in distress, and the bodies it names."""
-
-    title: str
-    body: str
-    contacts: Annotated[list[str], Meta(min_length=1)]
-
-
-class PolicyFile(_Data, frozen=True):
-    """The whole file."""
-
-    schema: Literal["policy/1"]
-    title: str
-    effective: date
-    clauses: dict[str, Clause]
-    labels: dict[str, LabelRule]
-    distress: DistressRule
-    ladders: dict[str, Ladder]
-    borderline_ladder: str
-    suspend_after_confirmed: Annotated[int, Meta(ge=1)]
-    authority: Authority
-    windows: Windows
-    clocks: Clocks
-    reports_raise: ReportsRaise
-    imminent_signs: list[str]
-    reasons: dict[str, str]
-    bodies: dict[str, Body]
-    contact_max_age_days: Days
-    routes: dict[str, list[RouteRule]]
-    staff_first: RouteRule
-    imminent_routes: list[RouteRule]
-    notices: dict[Action, NoticeText]
-    notice_in_distress: NoticeText
-    resources_in_distress: list[str]
-    resources: dict[str, list[str]]
-    care: CareText
-
-
-# Every reason, and an example of each value that its words may hold.
-REASONS: Final[dict[str, dict[str, Any]]] = {
-    "benign": {},
-    "flagged": {"label": "", "threshold": 0.5},
-    "rung": {"days": 90, "count": 2},
-    "borderline": {},
-    "authority": {"action": ""},
-    "distress": {},
-    "distress_with_violation": {},
-    "imminent": {},
-    "minor": {},
-    "reports": {"count": 5},
-    "standing": {"action": ""},
-    "stale": {},
-    "deleted": {},
-    "settled": {},
-    "lifted": {},
-    "ignored": {"due": ""},
-    "suspend": {"days": 90, "count": 3},
-    "human": {},
-    "review": {"verdict": ""},
-    "second_person": {},
-    "care_recent": {},
-}
+_TOLD_AT_ONCE: Final = 5  # problems in one error; more would bury the first
 
 
 @dataclass(frozen=True)
@@ -261,48 +94,80 @@ class Policy:
 
     def stale_contacts(self, today: date) -> list[str]:
         """Bodies whose contact was verified longer ago than the policy allows."""
-        limit = timedelta(days=self.data.contact_max_age_days)
-        return [name for name, body in self.data.bodies.items() if today - body.verified_at > limit]
+        return policy_rules.stale(self.data, today)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys in silence; here that is a mistake nobody would see."""
+@dataclass(frozen=True)
+class Examined:
+    """A file taken apart: every problem in it, and the policy, unless a problem is more than a warning.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for before, (key, _) in enumerate(node.value):
-            if key.value in keys[:before]:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
-        return super().construct_mapping(node, deep)
+    `data` has the default's sections for those that are `unreadable`; it is None where nothing can be read.
+    """
+
+    name: str
+    lines: Lines
+    problems: list[Problem]
+    policy: Policy | None = None
+    data: PolicyFile | None = None
+    unreadable: frozenset[str] = frozenset()
+
+    def and_(self, more: Iterable[Problem]) -> "Examined":
+        """With what others found; no policy if one of them is more than a warning."""
+        problems = [*self.problems, *more]
+        return replace(self, problems=problems, policy=self.policy if _harmless(problems) else None)
+
+    def told(self, problems: Iterable[Problem]) -> list[str]:
+        """Problems as people read them, in the order of their lines."""
+        return [self.lines.told(self.name, one) for one in sorted(problems, key=self.lines.line)]
+
+    def checked(self) -> Policy:
+        """The policy, or one PolicyError of one line."""
+        if self.policy is not None:
+            return self.policy
+        told = self.told(one for one in self.problems if not one.warning)
+        more = [f"and {len(told) - _TOLD_AT_ONCE} more: mimamori policy check tells them all"]
+        raise PolicyError("; ".join(told[:_TOLD_AT_ONCE] + (more if len(told) > _TOLD_AT_ONCE else [])))
 
 
 def load(path: Path | None, operating_points: dict[str, float]) -> Policy:
     """Read and check a policy file (None: the packaged default); thresholds `model` come from the checkpoint."""
-    if path is None:
-        source, name = resources.files("workers").joinpath("policies/default.yml").read_text("utf-8"), "default.yml"
-    else:
-        name = str(path)
-        try:
-            source = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PolicyError(f"{name}: cannot be read: {type(error).__name__}") from None
-    return parse(source, name, operating_points)
+    return parse(*read(path), operating_points)
 
 
 def parse(source: str, name: str, operating_points: dict[str, float]) -> Policy:
     """`load` on text; `name` stands in errors."""
+    return examine(source, name, operating_points).checked()
+
+
+def read(path: Path | None) -> tuple[str, str]:
+    """A policy file's text and the name to call it by."""
+    if path is None:
+        return resources.files("workers").joinpath("policies/default.yml").read_text("utf-8"), "default.yml"
     try:
-        raw = _Loader(source).get_single_data()
-        data = msgspec.convert(raw, PolicyFile)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise PolicyError(f"{name}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    except ValueError as error:  # msgspec's, or YAML's of a date that no calendar has
-        raise PolicyError(f"{name}: {error}") from None
-    problems = list(_problems(data))
-    if problems:
-        raise PolicyError(f"{name}: " + "; ".join(problems))
+        return path.read_text("utf-8"), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: cannot be read: {type(error).__name__}") from None
+
+
+def examine(source: str, name: str, operating_points: dict[str, float]) -> Examined:
+    """Everything that is wrong with a policy's text, and the policy where that is nothing."""
+    found = policy_source.read(source)
+    told = {one.place for one in found.problems}
+    faults = [one for one in policy_source.typed(found.raw, PolicyFile) if one.place not in told]
+    if not isinstance(found.raw, dict):  # no YAML, or none that could be a policy: what follows would guess
+        return Examined(name, found.lines, found.problems or faults)
+    problems = [*found.problems, *faults]
+    data, unreadable = _readable(found.raw, {str(one.place[0]) for one in problems if one.place})
+    problems += policy_rules.check(data, operating_points, unreadable)
+    policy = _resolved(data, operating_points) if _harmless(problems) else None
+    return Examined(name, found.lines, problems, policy, data, unreadable)
+
+
+def _harmless(problems: Iterable[Problem]) -> bool:
+    return all(one.warning for one in problems)
+
+
+def _resolved(data: PolicyFile, operating_points: dict[str, float]) -> Policy:
     thresholds: dict[str, float] = {}
     for label in LABEL_IDS:
         rule = data.distress if label == DISTRESS else data.labels[label]
@@ -311,85 +176,16 @@ def parse(source: str, name: str, operating_points: dict[str, float]) -> Policy:
     return Policy(data, hashlib.sha256(content).hexdigest()[:_VERSION_CHARACTERS], thresholds)
 
 
-def _problems(data: PolicyFile) -> list[str]:
-    """Contradictions that the types cannot see; each names its place."""
-    found: list[str] = []
+def _readable(raw: dict[str, Any], faulty: set[str]) -> tuple[PolicyFile, frozenset[str]]:
+    """The file with the default's sections in place of those that cannot be read, and which these are.
 
-    def known(place: str, name: str, names: Any) -> None:
-        if name not in names:
-            found.append(f"{place}: unknown `{name}`, known are {', '.join(sorted(names))}")
-
-    found += [f"labels: `{label}` is missing" for label in VIOLATION_IDS if label not in data.labels]
-    for label, rule in data.labels.items():
-        known("labels", label, VIOLATION_IDS)
-        known(f"labels.{label}.clause", rule.clause, data.clauses)
-        known(f"labels.{label}.ladder", rule.ladder, data.ladders)
-        if isinstance(rule.threshold, float) and rule.borderline_below and rule.borderline_below <= rule.threshold:
-            found.append(f"labels.{label}.borderline_below: not above the threshold {rule.threshold}, so never reached")
-    known("borderline_ladder", data.borderline_ladder, data.ladders)
-    for name, ladder in data.ladders.items():
-        ranks = [MILD_TO_HARSH.index(r.action) if r.action in MILD_TO_HARSH else -1 for r in ladder.rungs]
-        if min(ranks) < 1 or ranks != sorted(ranks):
-            found.append(f"ladders.{name}: rungs must be punishments that rise from mild to harsh")
-    for label, rules in data.routes.items():
-        known("routes", label, VIOLATION_IDS)
-        for rule_ in rules:
-            known(f"routes.{label}.body", rule_.body, data.bodies)
-    for place, bodies in (
-        ("care.contacts", data.care.contacts),
-        ("resources_in_distress", data.resources_in_distress),
-        ("imminent_routes", [rule_.body for rule_ in data.imminent_routes]),
-        ("staff_first", [data.staff_first.body]),
-    ):
-        for body in bodies:
-            known(f"{place}", body, data.bodies)
-    hourless = [name for name in data.care.contacts if name in data.bodies and not data.bodies[name].hours]
-    found += [f"care.contacts: `{name}` has no hours, which the message must give" for name in hourless]
-    for label in data.resources:
-        known("resources", label, BY_ID)
-    told = (*MILD_TO_HARSH[1:], Action.RESTORE)
-    found += [f"notices: `{action}` is missing" for action in told if action not in data.notices]
-    found += [f"reasons: `{missing}` is missing" for missing in sorted(REASONS.keys() - data.reasons.keys())]
-    for sign in data.imminent_signs:
-        try:
-            if re.search(sign, ""):
-                found.append(f"imminent_signs: `{sign}` matches every text")
-        except re.error as error:
-            found.append(f"imminent_signs: `{sign}` is no regular expression: {error}")
-    found += _templates(data)
-    if data.authority.held_as is not Action.LIMIT_VISIBILITY:
-        found.append("authority.held_as: must be limit_visibility, the one reversible hold")
-    groups = {rule.group for rule in data.labels.values()}
-    if data.distress.group in groups:
-        found.append(f"distress.group: `{data.distress.group}` is shared with a violation; distress has its own cases")
-    if data.distress.urgent_priority > data.distress.priority:
-        found.append(f"distress.urgent_priority: less urgent than {data.distress.priority}")
-    return found
-
-
-_NOTICE_FIELDS: Final = dict.fromkeys(("clause", "label", "due_at", "appeal_until"), "")
-
-
-def _templates(data: PolicyFile) -> list[str]:
-    """Placeholders that nothing would fill."""
-    places: dict[str, tuple[str, dict[str, Any]]] = {
-        f"notices.{action}.body": (text.body, _NOTICE_FIELDS) for action, text in data.notices.items()
-    }
-    as_it_stands = {f"notices.{action}.title": text.title for action, text in data.notices.items()} | {
-        "notice_in_distress.title": data.notice_in_distress.title,
-        "notice_in_distress.body": data.notice_in_distress.body,
-        "care.title": data.care.title,
-        "care.body": data.care.body,
-    }
-    places |= {place: (text, {}) for place, text in as_it_stands.items()}
-    places |= {f"reasons.{name}": (text, REASONS.get(name, {})) for name, text in data.reasons.items()}
-    found = []
-    for place, (text, fields) in places.items():
-        try:
-            text.format(**fields)
-        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-            found.append(f"{place}: placeholder {error} is not one of {', '.join(fields) or 'none'}")
-    return found
+    So one mistake does not hide the others: what can be read is still checked.
+    """
+    names = PolicyFile.__struct_fields__
+    missed = frozenset(name for name in names if name not in raw or name in faulty)
+    default = policy_source.read(read(None)[0]).raw if missed else {}
+    whole = {name: default[name] if name in missed else raw[name] for name in names}
+    return msgspec.convert(whole, PolicyFile), missed
 
 
 def iso_minute(moment: datetime) -> str:

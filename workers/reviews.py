@@ -231,7 +231,8 @@ class _Draft:
             self.reasons,
             status,
         )
-        self._owe(Topic.ESCALATIONS, case.case_id, encode(record))
+        self.author, value = cases.sealed(self.author, record)
+        self._owe(Topic.ESCALATIONS, case.case_id, value)
 
     def _opened(self) -> Case:
         """A decision that had no case gets one by its first review."""

@@ -2,7 +2,7 @@
 rather than run on where a guarantee may not hold.
 
 The order at start: settings, topics file, cluster (brokers answer, topics exist, partitions agree), model, policy, then
-Faust. SIGTERM finishes the batch in flight, commits and exits 0.
+Faust. SIGTERM finishes the batch in flight, commits and exits 0. SIGHUP reads the policy file again.
 """
 
 import asyncio
@@ -12,11 +12,10 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from typing import Any, Final
 
 from models.checkpoint import SHIPPED
-from workers import policy as policies
+from workers import security
 from workers import topics as topics_module
 from workers.admin import Health, serve
 from workers.decide import Context
@@ -24,6 +23,8 @@ from workers.errors import GuaranteeAtRisk, MimamoriError
 from workers.events import Topic
 from workers.ledger import Ledger
 from workers.pipeline import CONTROL_TEXT, Pipeline
+from workers.reload import PolicyInUse
+from workers.reload import load as load_policy
 from workers.settings import Settings, topics_file
 from workers.telemetry import Metrics, configure_logging
 
@@ -43,6 +44,8 @@ class Replica:
         self.metrics = Metrics()
         self.error: BaseException | None = None
         self._worker: Any = None
+        self._hung_up = False
+        self._reloads: set[asyncio.Future[None]] = set()
 
     def fail(self, error: BaseException) -> None:
         """End the process soon and non-zero; a thread makes sure of it."""
@@ -64,9 +67,14 @@ class Replica:
     def run(self) -> int:
         """Blocks until the replica ends; returns the exit code."""
         configure_logging()
+        signal.signal(signal.SIGHUP, self._hung_up_early)
         settings = self.settings
         topics = topics_module.load(topics_file(settings))
-        asyncio.run(topics_module.verify(topics, settings.bootstrap_servers, settings.topic_prefix, settings.group))
+        asyncio.run(
+            topics_module.verify(
+                topics, settings.bootstrap_servers, settings.topic_prefix, settings.group, security.of(settings)
+            )
+        )
         port, stop_serving = serve(settings.web_port, self.health, self.metrics)
         log.info("health and metrics", extra={"port": port})
         try:
@@ -85,13 +93,10 @@ class Replica:
         torch.set_num_threads(settings.torch_threads)
         classifier = Classifier.load(settings.model or SHIPPED)
         classifier.classify([CONTROL_TEXT])
-        policy = policies.load(settings.policy_file, classifier.checkpoint.thresholds)
+        points = classifier.checkpoint.thresholds
+        policy = load_policy(settings.policy_file, points)
         context = Context(policy, classifier.version, settings.shadow)
-        self.metrics.info.labels(policy.version, classifier.version).set(1)
-        stale = policy.stale_contacts(date.today())  # an alarm about age in days
-        self.metrics.stale_contacts.set(len(stale))
-        if stale:
-            log.warning("contacts of the policy were verified too long ago", extra={"stale": ",".join(stale)})
+        self._in_use = PolicyInUse(context, settings.policy_file, points, self.metrics)
         self.health.model_loaded = True
         ledger = Ledger()
         app, table = apps.build(settings, topics, ledger)
@@ -110,6 +115,7 @@ class Replica:
             self.metrics,
             self.fail,
             settings.bootstrap_servers,
+            security.of(settings),
         )
         self._wire(app, loop, [physical[topic] for topic in SOURCES])
         return self._serve(app, loop)
@@ -132,6 +138,9 @@ class Replica:
             def install_signal_handlers(self) -> None:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     self.loop.add_signal_handler(number, replica._on_signal, number.name, loop)
+                self.loop.add_signal_handler(signal.SIGHUP, replica._on_hangup, loop)
+                if replica._hung_up:
+                    self.loop.call_soon(replica._on_hangup, loop)
 
             def _setproctitle(self, *args: Any, **kwargs: Any) -> None:
                 """Left as the operator started it."""
@@ -157,6 +166,17 @@ class Replica:
         self.health.draining = True
         log.info("draining", extra={"signal": name})
         self._draining = asyncio.ensure_future(self._drain(loop))
+
+    def _hung_up_early(self, *_: Any) -> None:
+        """Before the loop runs: without a handler the signal would end the process."""
+        self._hung_up = True
+
+    def _on_hangup(self, loop: Any) -> None:
+        if not self.health.draining:
+            log.info("reloading the policy", extra={"signal": signal.SIGHUP.name})
+            reload = asyncio.ensure_future(self._in_use.reload(loop))
+            self._reloads.add(reload)  # the event loop itself keeps only a weak reference
+            reload.add_done_callback(self._reloads.discard)
 
     async def _drain(self, loop: Any) -> None:
         try:

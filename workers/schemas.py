@@ -1,9 +1,11 @@
-"""The record types as JSON Schemas (2020-12) and one AsyncAPI 3 document, for those who read and write the topics.
+"""The record types as JSON Schemas (2020-12) and one AsyncAPI 3 document, for those who read and write the topics; and
+the policy file's schema, for editors.
 
 `python -m workers.schemas` writes docs/schemas/*.json and docs/asyncapi.yml; `--check` writes nothing, names each
 file that differs and exits 1. The schemas say what workers.codec accepts, its rules between fields included. They
 cannot say that a record's key must equal one of its fields, that a dead letter's `value_b64` may be anything, or
-that an unknown field is ignored rather than kept.
+that an unknown field is ignored rather than kept. Of a policy they say what one place may hold; `mimamori policy check`
+says the rest.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import msgspec
 import yaml
 
 from workers.events import KEY_FIELD, RECORD_OF, Post, Review, Topic
+from workers.policy_data import PolicyFile
 
 Json = dict[str, Any]
 
@@ -105,15 +108,28 @@ def file_name(record: type[Any]) -> str:
 
 def json_schema(record: type[Any]) -> Json:
     """The record's schema, each nested part under `$defs`."""
+    schema, definitions = _schema_and_parts(record)
+    schema["properties"]["schema"] = {"description": "record type and its version", "const": tag_of(record)}
+    if record in _BETWEEN_FIELDS:
+        schema["allOf"] = _BETWEEN_FIELDS[record]
+    return _whole(schema, definitions)
+
+
+def policy_schema() -> Json:
+    """The schema of a policy file."""
+    return _whole(*_schema_and_parts(PolicyFile))
+
+
+def _whole(schema: Json, definitions: Json) -> Json:
+    return {"$schema": DIALECT, **schema} | ({"$defs": dict(sorted(definitions.items()))} if definitions else {})
+
+
+def _schema_and_parts(record: type[Any]) -> tuple[Json, Json]:
     _, definitions = msgspec.json.schema_components([record], ref_template=_DEFINITION)
     for definition in definitions.values():
         for name, field in definition.get("properties", {}).items():
             definition["properties"][name] = _loose_tuples(_described(field))
-    schema = definitions.pop(record.__name__)
-    schema["properties"]["schema"] = {"description": "record type and its version", "const": tag_of(record)}
-    if record in _BETWEEN_FIELDS:
-        schema["allOf"] = _BETWEEN_FIELDS[record]
-    return {"$schema": DIALECT, **schema} | ({"$defs": dict(sorted(definitions.items()))} if definitions else {})
+    return definitions.pop(record.__name__), definitions
 
 
 def _described(field: Json) -> Json:
@@ -216,6 +232,7 @@ def documents() -> dict[str, str]:
         f"schemas/{file_name(record)}": json.dumps(json_schema(record), ensure_ascii=False, indent=2) + "\n"
         for record in RECORD_OF.values()
     }
+    files["schemas/policy.json"] = json.dumps(policy_schema(), ensure_ascii=False, indent=2) + "\n"
     body = yaml.dump(asyncapi(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     files["asyncapi.yml"] = f"# Written by `python -m workers.schemas`; change workers/events.py instead.\n{body}"
     return files

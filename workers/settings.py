@@ -7,10 +7,11 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from workers import security
 from workers.errors import SettingsError
 
 PREFIX: Final = "MIMAMORI_"
@@ -32,7 +33,16 @@ class Settings:
     web_port: int = 8080
     shadow: bool = False
     torch_threads: int = 1
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)  # may hold a password
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    sasl_password_file: Path | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_key_password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,22 @@ def _switch(raw: str) -> bool:
     return raw == "1"
 
 
+def _one_of(*known: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return raw
+
+    return parse
+
+
+def _secret(raw: str) -> str:
+    """Taken as it is; a message never repeats it."""
+    if "\n" in raw:
+        raise ValueError("must be one line")
+    return raw
+
+
 TABLE: Final[tuple[Setting, ...]] = (
     Setting("bootstrap_servers", "Kafka brokers, host:port with commas between", _servers),
     Setting("group", "consumer group; also names the authors' changelog", _name),
@@ -126,6 +152,15 @@ TABLE: Final[tuple[Setting, ...]] = (
     Setting("shadow", "1: write decisions with shadow=true and nothing else", _switch),
     Setting("torch_threads", "threads of the classifier", _whole(1, 256)),
     Setting("database_url", "database of the staff's console", str),
+    Setting("security_protocol", "how to connect to Kafka", _one_of(*security.PROTOCOLS)),
+    Setting("sasl_mechanism", "how the password is shown to Kafka", _one_of(*security.MECHANISMS)),
+    Setting("sasl_username", "the user known to Kafka", _secret),
+    Setting("sasl_password", "its password; a file is safer", _secret),
+    Setting("sasl_password_file", "file that holds the password", _file),
+    Setting("ssl_cafile", "PEM of the authority that signed the brokers' certificates; else the system's", _file),
+    Setting("ssl_certfile", "PEM of this client's certificate, where the brokers ask for one", _file),
+    Setting("ssl_keyfile", "PEM of its key; else the key is in the certificate's file", _file),
+    Setting("ssl_key_password_file", "file that holds the key's password", _file),
 )
 NAMES: Final = frozenset(setting.name for setting in TABLE)
 _BARE_NAMES: Final = tuple(setting.field.upper() for setting in TABLE)
@@ -150,6 +185,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             # Without the prefix, which alone makes any two names alike.
             near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), _BARE_NAMES, n=1)
             problems.append(f"{name}: no such setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else ""))
+    if not problems:  # what the settings say together means something only once each is right
+        problems += security.contradictions(values.get("security_protocol", security.PLAINTEXT.protocol), values)
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(**values)

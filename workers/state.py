@@ -72,6 +72,7 @@ class Case(_Row, frozen=True):
     in_distress: bool = False
     human: bool = False  # a person has to decide, whatever the latest post alone would call for
     due_ms: int = 0  # when a person must have looked; 0: one has
+    head: str = ""  # hex SHA-256 of the case's last record, which the next one names
 
 
 class AuthorRow(_Row, frozen=True):

@@ -102,4 +102,9 @@ class Metrics:
         self.stale_contacts = Gauge(
             "mimamori_stale_contacts", "bodies whose contact was verified too long ago", registry=r
         )
+        self.policy_reload_failed = Gauge(
+            "mimamori_policy_reload_failed",
+            "1 while the last reload was refused and an older policy is in use",
+            registry=r,
+        )
         self.info = Gauge("mimamori_versions", "1, with the versions in use", ["policy", "model"], registry=r)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,7 +18,9 @@ from aiokafka.errors import BrokerResponseError, IncompatibleBrokerVersion, Kafk
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, String
 
-from workers.errors import TopicsError, Unavailable
+from workers import access
+from workers.errors import AccessError, MimamoriError, TopicsError, Unavailable
+from workers.events import Topic
 from workers.layout import (
     CHANGELOG,
     CO_PARTITIONED,
@@ -34,6 +36,7 @@ from workers.layout import (
     load,
     plan,
 )
+from workers.security import PLAINTEXT, Security
 
 __all__ = [
     "CHANGELOG", "CO_PARTITIONED", "LOGICAL", "ClusterView", "FoundTopic", "Plan", "TopicSpec", "TopicsFile",
@@ -117,34 +120,44 @@ def _answered(bootstrap: str, seconds: float) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def connect(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client of the cluster, closed at the end; Unavailable if no broker answers."""
-    admin = await _start(bootstrap)
+async def connect(bootstrap: str, security: Security = PLAINTEXT) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client of the cluster, closed at the end. Unavailable if no broker answers, AccessError if one does and
+    refuses us."""
+    admin = await _start(bootstrap, security)
     try:
         yield admin
     finally:
         await admin.close()
 
 
-async def _start(bootstrap: str) -> AIOKafkaAdminClient:
+async def _start(bootstrap: str, security: Security) -> AIOKafkaAdminClient:
     servers = bootstrap.split(",")
     seconds = ANSWER_SECONDS / len(servers)
-    reasons = []
+    credentials = security.aiokafka()
+    reasons: list[str] = []
+    kind: type[MimamoriError] = Unavailable
     # One at a time, since aiokafka would spend its whole patience on a first one whose machine is off.
     for server in servers:
         admin = AIOKafkaAdminClient(
-            bootstrap_servers=server, client_id="mimamori-topics", request_timeout_ms=int(ANSWER_SECONDS * 1000)
+            bootstrap_servers=server,
+            client_id="mimamori-topics",
+            request_timeout_ms=int(ANSWER_SECONDS * 1000),
+            **credentials,
         )
         try:
             async with asyncio.timeout(seconds):
                 await admin.start()
         except TimeoutError:
             reasons.append(f"{server} says nothing for {seconds:.2g} s")
-        except (KafkaError, OSError):
-            reasons.append(f"{server} is no Kafka that can be reached")
+        except (KafkaError, OSError, ValueError, AssertionError):  # the last two: a broker that fails SCRAM's proof
+            why = await access.refusal(server, security, seconds)
+            kind = AccessError if isinstance(why, AccessError) else kind
+            reasons.append(f"{server} {why or 'is no Kafka that can be reached'}")
         else:
             return admin
         await admin.close()
+    if kind is AccessError:
+        raise AccessError(", ".join(reasons))
     raise Unavailable(f"Kafka does not answer: {', '.join(reasons)}")
 
 
@@ -229,7 +242,13 @@ async def apply(admin: AIOKafkaAdminClient, todo: Plan, *, bootstrap: str) -> No
 
 
 async def command(
-    verb: Literal["plan", "apply"], *, bootstrap: str, topics_file: Path | None, prefix: str, group: str
+    verb: Literal["plan", "apply"],
+    *,
+    bootstrap: str,
+    topics_file: Path | None,
+    prefix: str,
+    group: str,
+    security: Security = PLAINTEXT,
 ) -> int:
     """Print the plan and, with `apply`, carry it out. Returns 0, or 2 where the cluster contradicts the file.
 
@@ -237,8 +256,8 @@ async def command(
     """
     wanted = load(topics_file)
     names = [wanted.physical(topic, prefix=prefix, group=group) for topic in LOGICAL]
-    with _without_client_logs():
-        async with connect(bootstrap) as admin:
+    with without_client_logs():
+        async with connect(bootstrap, security) as admin:
 
             async def look() -> Plan:
                 found = await read_cluster(admin, names, bootstrap=bootstrap)
@@ -281,25 +300,58 @@ async def _settled(look: Callable[[], Awaitable[Plan]], bootstrap: str) -> Plan:
     return left
 
 
-async def verify(wanted: TopicsFile, bootstrap: str, prefix: str, group: str) -> None:
-    """A worker's check: every topic exists and the three that belong together have the file's partition count.
+async def verify(wanted: TopicsFile, bootstrap: str, prefix: str, group: str, security: Security = PLAINTEXT) -> None:
+    """A worker's check: every topic exists, the three that belong together have the file's partition count, and this
+    user may do with each what a worker does.
 
     Asks for metadata only, which a worker's rights and the embedded Kafka of the demo allow.
     """
     names = {topic: wanted.physical(topic, prefix=prefix, group=group) for topic in LOGICAL}
-    async with connect(bootstrap) as admin:
+    async with connect(bootstrap, security) as admin:
         found = (await read_cluster(admin, set(names.values()), bootstrap=bootstrap, configs=False)).topics
-    missing = [name for name in names.values() if name not in found]
-    if missing:
-        raise TopicsError(f"{bootstrap}: no topic {', '.join(missing)}; `mimamori topics apply` creates them")
-    for topic in CO_PARTITIONED:
-        there, said = found[names[topic]].partitions, wanted.partitions(topic)
-        if there != said:
-            raise TopicsError(f"{names[topic]} has {there} partitions and {wanted.path} says {said}")
+        missing = [name for name in names.values() if name not in found]
+        if missing:
+            raise TopicsError(
+                f"{bootstrap}: no topic {', '.join(missing)}; `mimamori topics apply` creates them"
+                + (f", unless they are there and {security.who} may not see them" if security != PLAINTEXT else "")
+            )
+        for topic in CO_PARTITIONED:
+            there, said = found[names[topic]].partitions, wanted.partitions(topic)
+            if there != said:
+                raise TopicsError(f"{names[topic]} has {there} partitions and {wanted.path} says {said}")
+        await check_rights(admin, bootstrap, security, worker_rights(names), {group: access.Right.READ})
+
+
+def worker_rights(names: Mapping[str, str]) -> list[tuple[str, access.Right]]:
+    """(physical topic, right) of all that a worker does; `names` by logical name."""
+    sources = (Topic.POSTS, Topic.STAFF_REVIEWS)
+    return [
+        *((names[topic], access.Right.READ) for topic in (*sources, CHANGELOG)),
+        *((name, access.Right.WRITE) for topic, name in names.items() if topic not in sources),
+    ]
+
+
+async def check_rights(
+    admin: AIOKafkaAdminClient,
+    bootstrap: str,
+    security: Security,
+    topics: Sequence[tuple[str, access.Right]],
+    groups: Mapping[str, access.Right],
+) -> None:
+    """AccessError if one is missing; retried while a broker is just coming, Unavailable after that."""
+    with _answered(bootstrap, ANSWER_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while True:
+                try:
+                    return await access.check(admin, bootstrap, security, topics, groups)
+                except KafkaError as error:
+                    if not error.retriable:
+                        raise
+                await asyncio.sleep(POLL_SECONDS)
 
 
 @contextlib.contextmanager
-def _without_client_logs() -> Iterator[None]:
+def without_client_logs() -> Iterator[None]:
     """aiokafka logs each failed connection; the command's own error line says it once."""
     logger = logging.getLogger("aiokafka")
     before = logger.level

@@ -23,6 +23,8 @@ def policy_that_flags(directory: Path, *labels: str) -> Path:
         rule = raw["distress"] if label == "distress" else raw["labels"][label]
         rule["threshold"] = ALWAYS if label in labels else NEVER
         rule.pop("borderline_below", None)
+    if raw["distress"]["threshold"] == NEVER:
+        raw["distress"]["urgent_above"] = (NEVER + 1) / 2  # a policy whose distress is always urgent is refused
     path = directory / "policy.yml"
     path.write_text(yaml.safe_dump(raw, allow_unicode=True, sort_keys=False), "utf-8")
     return path

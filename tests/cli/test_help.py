@@ -7,7 +7,10 @@ import pytest
 
 from tests.harness import clean_environment, mimamori
 
-COMMANDS = ("demo", "worker", "topics", "classify", "train", "evaluate")
+COMMANDS = (
+    *("demo", "worker", "topics", "policy", "classify", "train", "evaluate", "redrive", "backtest"),
+    *("handoff", "evidence"),
+)
 HEAVY = ("torch", "transformers", "faust", "aiokafka", "confluent_kafka")
 
 

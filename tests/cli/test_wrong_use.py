@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from workers.embedded import PARTITIONS, EmbeddedKafka
 from workers.layout import PACKAGED
 
 TOPICS = ("posts", "staff-reviews", "mimamori-authors-changelog", *OUTPUTS)
+DEFAULT_POLICY = resources.files("workers").joinpath("policies/default.yml").read_text("utf-8")
 POSTS = '{"text": "内緒の文章", "labels": ["insult"]}\n{"text": "内緒の文章", "labels": ["spam"]}\n'
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -95,6 +97,18 @@ def worker(embedded: EmbeddedKafka, topics_file: str, tiny: Path, tmp_path: Path
         (("train", "--base", "x", "--out", "y", "--epochs", "²"), "whole number of 1 or more"),
         (("train", "--base", "x", "--out", "y", "--seed", "x"), "--seed"),
         (("evaluate", "--split", "half"), "half"),
+        (("redrive", "all"), "all"),
+        (("redrive", "--error", "bad_luck"), "bad_luck"),
+        (("redrive", "--topic", "moderation-decisions"), "moderation-decisions"),
+        (("redrive", "--failed-since", "yesterday"), "with its zone"),
+        (("redrive", "--failed-since", "2026-11-24T00:00:00"), "with its zone"),
+        (("redrive", "--rate", "0"), "--rate"),
+        (("redrive", "--rate", "nan"), "--rate"),
+        (("redrive", "--limit", "0"), "--limit"),
+        (("redrive", "--partition", "-1"), "--partition"),
+        (("redrive", "--partition", "1", "--offset", "9-3"), "the first is behind the last"),
+        (("redrive", "--offset", "3"), "--partition"),
+        (("redrive", "--wait", "5"), "--go"),
     ],
 )
 def test_arguments(arguments: tuple[str, ...], said: str) -> None:
@@ -217,7 +231,7 @@ def test_topics_file_that_is_not_there() -> None:
 # -- the cluster ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [("worker",), ("topics", "plan"), ("topics", "apply")])
+@pytest.mark.parametrize("command", [("worker",), ("topics", "plan"), ("topics", "apply"), ("redrive",)])
 def test_no_broker(closed: str, tiny: Path, command: tuple[str, ...]) -> None:
     settings = {"MIMAMORI_BOOTSTRAP_SERVERS": closed, "MIMAMORI_MODEL": str(tiny)}
     one_line(mimamori(*command, settings=settings), closed, code=3)
@@ -258,8 +272,9 @@ def test_partitions_that_the_file_contradicts(worker: Run) -> None:
     [
         ("labels: [", "not valid YAML"),
         ("", "object"),
-        ("schema: policy/1\n", "missing required field"),
-        ("schema: policy/9\n", "schema"),
+        ("schema: policy/1\n", "policy.yml:1: `title` is missing"),
+        (DEFAULT_POLICY.replace("policy/1", "policy/9"), "schema: unknown `policy/9`. Did you mean `policy/1`?"),
+        (DEFAULT_POLICY.replace("  - 今夜|", "  - (夜+)+$|今夜|"), "imminent_signs[0]: `(夜+)+$"),
     ],
 )
 def test_bad_policy_file(worker: Run, tmp_path: Path, content: str, said: str) -> None:

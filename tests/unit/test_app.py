@@ -16,6 +16,7 @@ from workers.errors import GuaranteeAtRisk
 from workers.events import Topic
 from workers.ledger import Ledger
 from workers.pipeline import Incoming
+from workers.security import PLAINTEXT, Security
 from workers.settings import Settings
 
 
@@ -66,7 +67,7 @@ def test_commits_take_their_offsets_from_the_ledger_alone(app: Any) -> None:
 
 
 def test_the_producer_is_idempotent_and_waits_for_all(app: Any) -> None:
-    assert app.producer_transport.Producer is IdempotentProducer
+    assert isinstance(app.producer, IdempotentProducer), "Faust made another producer"
     assert issubclass(IdempotentProducer, driver.Producer)
     producer: Any = SimpleNamespace()
     settings = IdempotentProducer._settings_extra(producer)
@@ -88,10 +89,11 @@ def incoming(offset: int) -> Incoming:
 def loop_at(position: int, monkeypatch: pytest.MonkeyPatch, in_log: int | None) -> Any:
     """A Loop that has finished everything before `position`, over a log whose next record is at `in_log`."""
     loop: Any = object.__new__(agents.Loop)
-    loop.ledger, loop._bootstrap = Ledger(), "nowhere:1"
+    loop.ledger, loop._bootstrap, loop._security = Ledger(), "nowhere:1", PLAINTEXT
     loop.ledger.finish("posts", 0, position - 1)
 
-    async def look(*_: object) -> int | None:
+    async def look(bootstrap: str, topic: str, partition: int, offset: int, security: Security) -> int | None:
+        assert (bootstrap, security) == ("nowhere:1", PLAINTEXT)
         return in_log
 
     monkeypatch.setattr(agents, "first_offset_from", look)

@@ -19,7 +19,7 @@ from workers.decide import Context
 from workers.events import Topic
 from workers.judge import Scored
 from workers.pipeline import Decoded, Incoming, Pipeline
-from workers.state import AuthorRow, Output, PostRow, parse
+from workers.state import AuthorRow, Output, PostRow, changed, parse
 
 POLICY = policy.load(None, dict.fromkeys(LABEL_IDS, 0.5))
 ID_OF = {
@@ -167,13 +167,13 @@ def mixed(draw: st.DataObject, steps: list[Step]) -> list[Step]:
 
 
 def state(rows: Rows) -> dict[str, Any]:
-    """What the rows say of authors and posts, but for scores."""
+    """What the rows say of authors and posts, but for scores and the hashes over them."""
     found: dict[str, Any] = {}
     for (_, key), raw in rows.rows.items():
         if key.startswith("a"):
             author = parse(AuthorRow, raw)
             assert author is not None
-            found[key] = author
+            found[key] = changed(author, cases=[changed(case, head="") for case in author.cases])
         elif key.startswith("p"):
             row = parse(PostRow, raw)
             assert row is not None

@@ -8,6 +8,11 @@ import inspect
 
 import faust
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.sender import SendProduceReqHandler
 from faust import streams
 from faust.app.base import App
 from faust.tables.base import Collection
@@ -50,6 +55,50 @@ def test_the_transport_makes_consumer_and_producer_from_its_attributes() -> None
 def test_the_producer_merges_settings_extra_last() -> None:
     source = inspect.getsource(driver.Producer._new_producer)
     assert source.index("_settings_default") < source.index("_settings_extra")
+
+
+def test_credentials_reach_the_consumer_and_come_after_the_producers_defaults() -> None:
+    """Its defaults say PLAINTEXT; workers.app.credentials rests on the names of what is passed on."""
+    consumer = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "credentials_to_aiokafka_auth(\n            conf.broker_credentials" in consumer
+    assert "**auth_settings" in consumer
+    producer = inspect.getsource(driver.Producer._new_producer)
+    assert producer.index("_settings_default") < producer.index("_settings_auth")
+    passed_on = inspect.getsource(driver.credentials_to_aiokafka_auth)
+    for name in ("context", "mechanism.value", "username", "password", "ssl_context", "protocol.value"):
+        assert f"credentials.{name}," in passed_on
+
+
+def test_the_admin_client_sends_requests_of_ours() -> None:
+    """workers.access and workers.topics."""
+    assert list(inspect.signature(AIOKafkaAdminClient._send_request).parameters) == ["self", "request", "node_id"]
+    wanted = {"security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username", "sasl_plain_password"}
+    assert wanted <= set(inspect.signature(create_conn).parameters)
+    assert wanted <= set(inspect.signature(AIOKafkaAdminClient.__init__).parameters)
+
+
+def test_the_app_makes_its_producer_from_the_consumers_transport() -> None:
+    """`producer_transport` makes none, though it is named so."""
+    assert "self.transport.create_producer(" in inspect.getsource(App._new_producer)
+
+
+def test_membership_takes_hold_of_what_the_coordinator_and_the_sender_call() -> None:
+    """workers.app.Membership replaces these on the objects themselves."""
+    assert "await self._do_heartbeat()" in inspect.getsource(GroupCoordinator._heartbeat_routine)
+    assert "await self._on_join_complete(" in inspect.getsource(GroupCoordinator._do_rejoin_group)
+    heartbeat = inspect.getsource(GroupCoordinator._do_heartbeat)
+    assert heartbeat.count("self.reset_generation()") == 2, "an unknown member, a generation that is over"
+    assert "reset_generation()" in inspect.getsource(GroupCoordinator._do_commit_offsets)
+    assert "self._coordinator = GroupCoordinator(" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "self._consumer = self._create_consumer(" in inspect.getsource(driver.AIOKafkaConsumerThread.on_start)
+    assert "AIOKafkaConsumerThread(self, loop=self.loop" in inspect.getsource(driver.Consumer._new_consumer_thread)
+    assert "await self._client.send(node_id, request)" in inspect.getsource(SendProduceReqHandler.do)
+    assert "self._new_producer()" in inspect.getsource(driver.Producer.on_start)
+
+
+def test_an_acknowledged_changelog_record_moves_the_stores_offset() -> None:
+    assert "callback=self._on_changelog_sent" in inspect.getsource(Collection.send_changelog)
+    assert "self.data.set_persisted_offset(" in inspect.getsource(Collection._on_changelog_sent)
 
 
 def test_the_current_event_is_a_weak_reference_in_a_context_variable() -> None:

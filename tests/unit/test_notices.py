@@ -64,6 +64,11 @@ def test_several_labels_are_named_and_their_links_given_once() -> None:
     ]
 
 
+def test_a_clause_that_the_policy_has_dropped_since_is_cited_by_its_id() -> None:
+    """A clock that runs out after a reload would otherwise end the worker, again and again."""
+    assert "利用規約の「old-clause」に当たる" in notice(Action.REMOVE, ["insult"], "old-clause").body
+
+
 @pytest.mark.parametrize("action", TOLD)
 def test_beside_distress_no_clause_no_label_no_deadline(action: Action) -> None:
     found = notice(action, ["suicide_inducement"], "model-suicide", in_distress=True)

@@ -1,8 +1,8 @@
-"""The policy file: the default loads, every contradiction stops the start, and its words obey the domain's rules."""
+"""A loaded policy: its version, what it says of scores and texts, and that whatever loads can decide every post."""
 
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from models.labels import LABEL_IDS, VIOLATION_IDS
 from models.normalize import plain
 from tests.unit.builders import check
 from tests.unit.memory import MemoryRows, apply, pipeline, post, review
+from tests.unit.policies import DEFAULT, POINTS
 from workers import policy
 from workers.decide import Context
 from workers.errors import PolicyError
@@ -23,11 +24,8 @@ from workers.events import Action, Topic, from_kafka_ms
 from workers.pipeline import Incoming
 from workers.policy import SEVERITIES, Body, Clause, Policy, PolicyFile
 
-DEFAULT: Final = Path(policy.__file__).parent / "policies/default.yml"
-POINTS: Final = dict.fromkeys(LABEL_IDS, 0.5)
 LOADED: Final = policy.load(None, POINTS)
 RAW: Final = yaml.safe_load(DEFAULT.read_text("utf-8"))
-RIGHTS: Final = RAW["labels"]["insult"]
 GONE: Final = object()
 
 Edit = tuple[str, Any]
@@ -82,119 +80,19 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
         policy.load(tmp_path / "sjis.yml", POINTS)
 
 
-@pytest.mark.parametrize(
-    ("source", "problem"),
-    [
-        ("title: [", "mine.yml:1: not valid YAML"),
-        (
-            "title: a\nlabels: {insult: {}, threat: {},\n  insult: {}}",
-            "mine.yml:3: not valid YAML: 'insult' stands twice",
-        ),
-        ("title: a\n\ntitle: b\n", "mine.yml:3: not valid YAML: 'title' stands twice"),
-        ("a: 1\nb: 2\n c: 3\n", "mine.yml:3: not valid YAML"),
-        ("!!python/object:os.system {}", "mine.yml:1: not valid YAML"),
-        ("\0", "mine.yml: not valid YAML"),
-        ("", "mine.yml: Expected `object`, got `null`"),
-        ("[]", "mine.yml: Expected `object`, got `array`"),
-        ("schema: policy/1\neffective: 2025-13-45\n", "mine.yml: month must be in 1..12"),
-    ],
-)
-def test_what_is_no_policy_is_named_with_its_line(source: str, problem: str) -> None:
-    with pytest.raises(PolicyError, match=re.escape(problem)):
-        policy.parse(source, "mine.yml", POINTS)
-
-
-@pytest.mark.parametrize(
-    ("edit", "place"),
-    [
-        # typos and types
-        (("schema", "policy/2"), "$.schema"),
-        (("titel", "x"), "unknown field `titel`"),
-        (("labels.insult.laddder", "x"), "unknown field `laddder` - at `$.labels[...]`"),
-        (("care", GONE), "missing required field `care`"),
-        (("clauses.model-rights.verified_at", "soon"), "$.clauses[...].verified_at"),
-        (("labels.insult.threshold", "modell"), "$.labels[...].threshold"),
-        (("labels.insult.threshold", 1.0), "$.labels[...].threshold"),
-        (("labels.insult.threshold", 0.0), "$.labels[...].threshold"),
-        (("labels.insult.threshold", float("nan")), "$.labels[...].threshold"),
-        (("labels.insult.severity", "none"), "$.labels[...].severity"),
-        (("labels.insult.priority", "P4"), "$.labels[...].priority"),
-        (("labels.insult.escalate", "sometimes"), "$.labels[...].escalate"),
-        (("ladders.caution.count", "all"), "$.ladders[...].count"),
-        (("ladders.caution.rungs", []), "$.ladders[...].rungs"),
-        (("ladders.caution.rungs.0.action", "wran"), "$.ladders[...].rungs[0].action"),
-        (("authority.model.0", "ban"), "$.authority.model[0]"),
-        (("windows.care_hours", 23), "$.windows.care_hours"),
-        (("windows.remember_days", 29), "$.windows.remember_days"),
-        (("windows.strike_days", 0), "$.windows.strike_days"),
-        (("clocks.removal_hours", 0), "$.clocks.removal_hours"),
-        (("clocks.removal_hours", 87_601), "$.clocks.removal_hours"),
-        (("clocks.appeal_days", 3_651), "$.clocks.appeal_days"),
-        (("clocks.P3_minutes", 5_256_001), "$.clocks.P3_minutes"),
-        (("windows.strike_days", 3_651), "$.windows.strike_days"),
-        (("windows.episode_days", 3_651), "$.windows.episode_days"),
-        (("windows.care_hours", 87_601), "$.windows.care_hours"),
-        (("windows.remember_days", 3_651), "$.windows.remember_days"),
-        (("contact_max_age_days", 3_651), "$.contact_max_age_days"),
-        (("care.contacts", []), "$.care.contacts"),
-        (("notices.ban", {"title": "", "body": ""}), "$.notices"),
-        # unknown names
-        (("labels.rude", RIGHTS), "labels: unknown `rude`"),
-        (("labels.distress", RIGHTS), "labels: unknown `distress`"),
-        (("labels.threat", GONE), "labels: `threat` is missing"),
-        (("labels.insult.clause", "model-right"), "labels.insult.clause: unknown `model-right`"),
-        (("labels.insult.ladder", "stairs"), "labels.insult.ladder: unknown `stairs`"),
-        (("borderline_ladder", "stairs"), "borderline_ladder: unknown `stairs`"),
-        (("routes.rude", []), "routes: unknown `rude`"),
-        (("routes.distress", []), "routes: unknown `distress`"),
-        (("routes.insult.0.body", "ihao"), "routes.insult.body: unknown `ihao`"),
-        (("care.contacts.0", "yorisoy"), "care.contacts: unknown `yorisoy`"),
-        (("resources_in_distress.0", "yorisoy"), "resources_in_distress: unknown `yorisoy`"),
-        (("imminent_routes.0.body", "911"), "imminent_routes: unknown `911`"),
-        (("staff_first.body", "boss"), "staff_first: unknown `boss`"),
-        (("resources.rude", []), "resources: unknown `rude`"),
-        (("notices.remove", GONE), "notices: `remove` is missing"),
-        (("notices.restore", GONE), "notices: `restore` is missing"),
-        (("reasons.benign", GONE), "reasons: `benign` is missing"),
-        # contradictions
-        (("labels.defamation.threshold", 0.6), "labels.defamation.borderline_below: not above the threshold 0.6"),
-        (("ladders.caution.rungs.0.action", "remove"), "ladders.caution: rungs must be punishments that rise"),
-        (("ladders.caution.rungs.0.action", "none"), "ladders.caution: rungs must be punishments that rise"),
-        (("ladders.ask.rungs.2.action", "restore"), "ladders.ask: rungs must be punishments that rise"),
-        (("authority.held_as", "remove"), "authority.held_as: must be limit_visibility"),
-        (("distress.group", "life"), "distress.group: `life` is shared with a violation"),
-        (("labels.insult.group", "care"), "distress.group: `care` is shared with a violation"),
-        (("care.contacts.0", "ihaho"), "care.contacts: `ihaho` has no hours"),
-        (("bodies.yorisoi.hours", GONE), "care.contacts: `yorisoi` has no hours"),
-        (("distress.urgent_priority", "P3"), "distress.urgent_priority: less urgent than P2"),
-        # regular expressions
-        (("imminent_signs.0", "(今夜"), "imminent_signs: `(今夜` is no regular expression"),
-        (("imminent_signs.0", "今夜|"), "imminent_signs: `今夜|` matches every text"),
-        (("imminent_signs.0", ""), "imminent_signs: `` matches every text"),
-        # placeholders
-        (("notices.warn.body", "{score}"), "notices.warn.body: placeholder 'score' is not one of clause, label"),
-        (("notices.warn.body", "{text}"), "notices.warn.body: placeholder 'text'"),
-        (("notices.warn.body", "{}"), "notices.warn.body"),
-        (("notices.warn.body", "{due_at.year}"), "notices.warn.body"),
-        (("notices.warn.body", "{"), "notices.warn.body"),
-        (("notices.warn.title", "{clause}"), "notices.warn.title: placeholder 'clause' is not one of none"),
-        (("notice_in_distress.body", "{clause}"), "notice_in_distress.body: placeholder 'clause'"),
-        (("care.body", "{name}さん"), "care.body: placeholder 'name'"),
-        (("reasons.benign", "{label}"), "reasons.benign: placeholder 'label' is not one of none"),
-        (("reasons.rung", "{count[0]}"), "reasons.rung"),
-        (("reasons.flagged", "{label} {score}"), "reasons.flagged: placeholder 'score' is not one of label, threshold"),
-    ],
-)
-def test_a_mistake_stops_the_start_and_says_where(edit: Edit, place: str) -> None:
+def test_mistakes_stop_the_start_with_one_line_and_warnings_do_not() -> None:
+    spare = ("clauses.spare", RAW["clauses"]["model-crime"])
     with pytest.raises(PolicyError) as raised:
-        parsed(edit)
-    assert str(raised.value).startswith("mine.yml: ")
-    assert place in str(raised.value)
+        parsed(("borderline_ladder", "stairs"), ("distress.group", "life"), spare)
+    told = re.split("(?:^|; )mine[.]yml:[0-9]+: ", str(raised.value))
+    assert [one.split(":")[0] for one in told] == ["", "borderline_ladder", "distress.group"]
+    assert "\n" not in str(raised.value)
+    assert "spare" in parsed(spare).data.clauses
 
 
-def test_all_contradictions_are_told_at_once() -> None:
-    with pytest.raises(PolicyError, match=r"unknown `stairs`.*; distress\.group"):
-        parsed(("borderline_ladder", "stairs"), ("distress.group", "life"))
+def test_of_many_mistakes_the_first_are_told_and_the_rest_counted() -> None:
+    with pytest.raises(PolicyError, match=r"; and 16 more: mimamori policy check tells them all$"):
+        parsed(*((f"reasons.{name}", GONE) for name in policy.REASONS))
 
 
 def _places(data: Any, path: str = "") -> Iterator[str]:
@@ -317,64 +215,7 @@ def test_every_text_of_law_and_contact_says_whence_and_when() -> None:
         assert date(2020, 1, 1) < entry.verified_at
 
 
-# -- the words to a person in distress (domain.md, § Notice to a person in distress) -----------------------------------
-
-MUST: Final = {
-    "say we are concerned": "心配|気がかり",
-    "listen": "聴|聞かせ",
-    "110 and 119 if immediate": "110番.{0,3}119番",
-    "offer a human": "担当者",
-}
-MUST_NOT: Final = {
-    "name a method": "首|吊|飛び降|飛び込|練炭|ガス|薬|過量|リスカ|切|刃物|包丁|ロープ",
-    "name a place": "線路|踏切|駅|橋|屋上|ビル|崖|樹海",
-    "moralise": "べき|いけません|いけない|粗末|大切にし|悲しむ|迷惑|家族|親",
-    "scold or cheer": "頑張|がんば|ダメ|だめ|負けな|弱|甘え|元気を出|前向き|ファイト|!|！",
-    "present death as a solution": "死|自殺|自死|楽にな|解放|解決|終わりに|眠",
-    "mention violation or penalty": "違反|規約|禁止|条項|処分|処罰|停止|警告|制限|措置|罰",
-    "mention score or AI": "スコア|確率|判定|検知|検出|AI|ＡＩ|自動|機械|システム|モデル",
-    "quote the post": "「|」|『|』|{|}|と書かれ|投稿に",
-}
-KEEP: Final = {
-    "ask to take the post down": "削除|消し|非表示|取り下げ",
-    "tell others": "共有|公開|通報|報告|連絡しました|知らせました",
-}
-
-
-def faults(title: str, body: str, forbidden: dict[str, str]) -> list[str]:
-    """The rules that a message breaks."""
-    text = f"{title}\n{body}"
-    missing = [f"must {rule}" for rule, words in MUST.items() if not re.search(words, text)]
-    return missing + [f"must not {rule}" for rule, words in forbidden.items() if re.search(words, text)]
-
-
-def test_the_care_message_keeps_every_rule() -> None:
-    care = LOADED.data.care
-    assert faults(care.title, care.body, MUST_NOT | KEEP) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "broken"),
-    [
-        (lambda body: body.replace("心配", "残念"), "must say we are concerned"),
-        (lambda body: re.sub("聞かせ|聴", "伝え", body), "must listen"),
-        (lambda body: body.replace("119番", "交番"), "must 110 and 119 if immediate"),
-        (lambda body: body.replace("担当者", "誰か"), "must offer a human"),
-        (lambda body: body + "薬を置いてください。", "must not name a method"),
-        (lambda body: body + "線路から離れてください。", "must not name a place"),
-        (lambda body: body + "命を粗末にしないで。", "must not moralise"),
-        (lambda body: body + "頑張ってください。", "must not scold or cheer"),
-        (lambda body: body + "死にたいのですね。", "must not present death as a solution"),
-        (lambda body: body + "規約では問題ありません。", "must not mention violation or penalty"),
-        (lambda body: body + "AIがお知らせしています。", "must not mention score or AI"),
-        (lambda body: body + "「もう無理」と書かれていました。", "must not quote the post"),
-        (lambda body: body + "投稿は消してください。", "must not ask to take the post down"),
-        (lambda body: body + "ご家庭に連絡しました。", "must not tell others"),
-    ],
-)
-def test_the_rules_can_tell(change: Callable[[str], str], broken: str) -> None:
-    care = LOADED.data.care
-    assert faults("お知らせ", change(care.body), MUST_NOT | KEEP) == [broken]
+# -- what the default says -------------------------------------------------------------------------------------------
 
 
 def test_the_care_message_names_helplines_with_hours_and_a_day_between_two() -> None:
@@ -385,16 +226,6 @@ def test_the_care_message_names_helplines_with_hours_and_a_day_between_two() -> 
         assert re.search(r"\d{4}-\d{3}-\d{3}|https://", body.contact)
     assert data.windows.care_hours >= 24
     assert not {"ihaho", "ihc", "safeline", "staff"} & {*data.care.contacts, *data.resources_in_distress}
-
-
-def test_the_notice_of_a_hold_beside_distress_keeps_the_must_nots() -> None:
-    notice = LOADED.data.notice_in_distress
-    found = faults(notice.title, notice.body, MUST_NOT)
-    assert [fault for fault in found if fault.startswith("must not")] == []
-    assert "担当者" in notice.body
-
-
-# -- authority and clocks of the default -----------------------------------------------------------------------------
 
 
 def test_the_model_alone_may_only_warn_ask_or_hide() -> None:

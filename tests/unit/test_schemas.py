@@ -184,7 +184,8 @@ def test_committed_files_are_current() -> None:
     assert schemas.stale(schemas.DOCS) == []
     on_disk = {path.name for path in (schemas.DOCS / "schemas").iterdir()}
     assert on_disk == {
-        f"{name}-1.json" for name in ("post", "review", "decision", "action", "escalation", "care", "dead-letter")
+        *(f"{name}-1.json" for name in ("post", "review", "decision", "action", "escalation", "care", "dead-letter")),
+        "policy.json",
     }
 
 
@@ -229,7 +230,7 @@ def test_schema_field_is_a_required_constant_and_times_are_date_times(topic: Top
         assert "date-time" in [branch.get("format") for branch in field.get("anyOf", [field])]
 
 
-def test_only_inputs_have_optional_fields() -> None:
+def test_only_inputs_and_what_came_later_are_optional() -> None:
     optional = {
         topic: set(schema["properties"]) - set(schema["required"])
         for topic, schema in ((topic, schemas.json_schema(record)) for topic, record in RECORD_OF.items())
@@ -238,6 +239,7 @@ def test_only_inputs_have_optional_fields() -> None:
         *("text", "platform", "url", "lang", "thread_id", "reply_to", "reports", "minor_suspected")
     }
     assert optional.pop(Topic.STAFF_REVIEWS) == {"case_id", "decision_id", "action", "requested_by"}
+    assert optional.pop(Topic.ESCALATIONS) == {"previous_sha256"}  # records from before the chain lack it
     assert not any(optional.values()), optional
 
 
