@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from models import calibrate
+from models import checkpoint as checkpoint_files
 from models import train as training
 from models.labels import LABEL_IDS
 from models.train import Recipe, train
@@ -114,3 +115,26 @@ def test_calibration_never_makes_it_worse(scale: float, share: float, apart: flo
     assert slope > 0
     before, after = (float(training._loss(x, targets)) for x in (logits, logits * slope + intercept))
     assert after <= before + 1e-3
+
+
+def test_a_new_head_starts_from_what_the_features_tell(checkpoint: Path) -> None:
+    """The pooler's features get one scale whatever they had, and the head knows the posts before the first step."""
+    model = training._model(checkpoint)
+    with torch.no_grad():  # all texts in nearly one direction, as sentence encoders have it
+        model.bert.pooler.dense.weight.mul_(0.01)
+        model.bert.pooler.dense.bias.add_(3.0)
+    tokenizer = checkpoint_files.tokenizer(checkpoint)
+    texts = [(word * 3, float(word == "死ね")) for word in ("死ね", "今日") for _ in range(20)]
+    rows = [(tokenizer.tokenize(text).ids, [insult, *[0.0] * 7]) for text, insult in texts]
+    before = training._loss(*training._logits(model, tokenizer, rows)).item()
+    training._start_head(model, tokenizer, rows, Recipe())
+    logits, targets = training._logits(model, tokenizer, rows)
+    assert training._loss(logits, targets).item() < before / 3
+    assert float(logits[targets[:, 0] > 0, 0].min()) > float(logits[targets[:, 0] == 0, 0].max())
+
+
+def test_a_base_that_knows_the_labels_keeps_its_head(checkpoint: Path, tmp_path: Path) -> None:
+    assert not training._is_new(checkpoint)
+    other = checkpoints.copy(checkpoint, tmp_path / "other")
+    checkpoints.change_json(other / "config.json", id2label={str(i): f"LABEL_{i}" for i in range(8)})
+    assert training._is_new(other)
