@@ -26,6 +26,7 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
 
+from models.labels import DISTRESS
 from workers import topics as topics_module
 from workers.demo_view import View
 from workers.embedded import PARTITIONS, EmbeddedKafka
@@ -49,38 +50,59 @@ class Fed:
     identity: tuple[str, int] | None = None
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request for removal that no action has answered."""
+
+    decision_id: str
+    post_id: str
+    due: float  # seconds since the epoch
+
+
 @dataclass
 class Account:
     """What was fed and what came back."""
 
     fed: int = 0
-    identities: set[tuple[str, int]] = field(default_factory=set)
     sources_pending: dict[tuple[int, int], tuple[str, int] | None] = field(default_factory=dict)
-    decisions: set[str] = field(default_factory=set)
+    decisions: dict[str, int] = field(default_factory=dict)  # id → the post's revision
     decided: set[tuple[str, int]] = field(default_factory=set)
     dead: set[tuple[int, int]] = field(default_factory=set)
     actions: dict[str, str] = field(default_factory=dict)
-    requests_due: dict[str, float] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)  # by action id
+    settled: dict[str, int] = field(default_factory=dict)  # post → its latest revision that leaves no request standing
     escalations: set[str] = field(default_factory=set)
     care: set[str] = field(default_factory=set)
 
     def take(self, topic: Topic, record: dict[str, Any]) -> None:
         """Count one output, once by id."""
         if topic is Topic.DECISIONS:
-            self.decisions.add(record["decision_id"])
-            self.decided.add((record["post_id"], record["revision"]))
+            post_id, revision, flagged = record["post_id"], record["revision"], record["flagged"]
+            self.decisions[record["decision_id"]] = revision
+            self.decided.add((post_id, revision))
+            if record["event"] == "deleted" or not flagged or DISTRESS in flagged:
+                self.settled[post_id] = max(revision, self.settled.get(post_id, 0))
         elif topic is Topic.ACTIONS:
             self.actions[record["action_id"]] = record["action"]
             for superseded in (*record["supersedes"], record["cause"]):
-                self.requests_due.pop(superseded, None)
+                self.requests.pop(superseded, None)
             if record["due_at"]:
-                self.requests_due[record["action_id"]] = _epoch(record["due_at"])
+                self.requests[record["action_id"]] = Request(
+                    record["decision_id"], record["post_id"], _epoch(record["due_at"])
+                )
         elif topic is Topic.ESCALATIONS:
             self.escalations.add(record["escalation_id"])
         elif topic is Topic.CARE:
             self.care.add(record["care_id"])
         else:
             self.dead.add((record["source"]["partition"], record["source"]["offset"]))
+
+    def overdue(self, now: float) -> bool:
+        """Whether a request that ran out by `now` still waits for its removal: the author neither deleted nor mended."""
+        return any(
+            request.due < now and self.decisions.get(request.decision_id, 0) >= self.settled.get(request.post_id, 0)
+            for request in self.requests.values()
+        )
 
     def accounted(self) -> bool:
         """Every record fed ended as a decision or as a dead letter."""
@@ -212,10 +234,8 @@ def _feed_and_follow(
             committed = _committed(consumer, names[Topic.POSTS])
             sizes = {at: size for at, size in sizes.items() if at[1] >= committed.get(at[0], 0)}
             view.progress(account.fed - len(sizes), len(records))
-            now = time.time()
-            overdue = [due for due in account.requests_due.values() if due < now]
             drained = not messages and _at_end(consumer)
-            if not waiting and not sizes and drained and not overdue:  # Step 4
+            if not waiting and not sizes and drained and not account.overdue(time.time()):  # Step 4
                 return
     finally:
         consumer.close()
