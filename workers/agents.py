@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from workers.admin import Health
-from workers.app import TableStore, committed, first_offset_from, holds_no_record, source_partitions
+from workers.app import TableStore, first_offset_from, first_unfinished, holds_no_record, source_partitions
 from workers.deadletter import attempts
 from workers.errors import GuaranteeAtRisk
 from workers.events import Topic
@@ -69,9 +69,8 @@ class Loop:
         }
         self._busy = asyncio.Lock()
         self._fenced_generation = -1
-        self._earliest: dict[tuple[str, int], int] = {}
-        self._behind: dict[tuple[str, int], tuple[int, int]] = {}  # (next, end) of the log, at the last tick
-        self._no_record: dict[tuple[str, int], tuple[int, int]] = {}  # (next, end) with nothing to wait for between
+        # (next, end) of the log at the last tick, and whether it is known to hold no record
+        self._gaps: dict[tuple[str, int], tuple[tuple[int, int], bool]] = {}
 
     # -- the agent -------------------------------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ class Loop:
         for record in batch:
             at = (record.topic, record.partition)
             if at not in expected:
-                expected[at] = await self._position(*at)
+                expected[at] = self._position(*at)
             if record.offset > expected[at]:
                 first = await first_offset_from(self._bootstrap, *at, expected[at], self._security)
                 if first is not None and first < record.offset:
@@ -136,17 +135,10 @@ class Loop:
                 log.info("a gap in the log", extra={"topic": at[0], "partition": at[1], "offset": record.offset})
             expected[at] = record.offset + 1
 
-    async def _position(self, topic: str, partition: int) -> int:
+    def _position(self, topic: str, partition: int) -> int:
         """The offset that has to come next."""
         position = self.ledger.next(topic, partition)
-        if position is None:
-            position = committed(self.app, topic, partition)
-        if position is None:
-            position = self._earliest.get((topic, partition))
-        if position is None:
-            tp = _tp(self.app, topic, partition)
-            position = (await self.app.consumer.earliest_offsets(tp)).get(tp)
-        return position or 0
+        return first_unfinished(self.app, topic, partition) if position is None else position
 
     def _incoming(self, message: Any) -> Incoming:
         headers = message.headers.items() if isinstance(message.headers, dict) else message.headers or ()
@@ -214,9 +206,6 @@ class Loop:
         """The assignment stands and the table has caught up with its changelog."""
         owned = source_partitions(self.app, self._source_topics)
         self.ledger.keep(owned)
-        # Asked for at once and before the fetcher starts: later each request waits behind a long poll of 1.5 s.
-        earliest = await self.app.consumer.earliest_offsets(*[_tp(self.app, t, p) for t, p in owned]) if owned else {}
-        self._earliest = {(tp.topic, tp.partition): offset for tp, offset in earliest.items()}
         self.health.assigned = self.health.recovered = True
         self.metrics.partitions.set(len(owned))
         log.info("rebalanced", extra={"partitions": len(owned)})
@@ -231,7 +220,7 @@ class Loop:
         ends = await self.app.consumer.highwaters(*[_tp(self.app, t, p) for t, p in owned]) if owned else {}
         caught_up: dict[int, bool] = {}
         for tp, end in ends.items():
-            position = self.ledger.next(tp.topic, tp.partition) or committed(self.app, tp.topic, tp.partition) or 0
+            position = self._position(tp.topic, tp.partition)
             behind = max(0, (end or 0) - position)
             if behind and await self._only_markers((tp.topic, tp.partition), position, end):
                 behind = 0
@@ -252,14 +241,11 @@ class Loop:
         The log itself is asked, once for each end that has stood for a tick.
         """
         gap = (position, end)
-        stood, self._behind[at] = self._behind.get(at) == gap, gap
-        if (
-            stood
-            and self._no_record.get(at) != gap
-            and await holds_no_record(self._bootstrap, *at, *gap, self._security)
-        ):
-            self._no_record[at] = gap
-        return self._no_record.get(at) == gap
+        seen, empty = self._gaps.get(at, (None, False))
+        if seen == gap and not empty:
+            empty = await holds_no_record(self._bootstrap, *at, *gap, self._security)
+        self._gaps[at] = gap, seen == gap and empty
+        return self._gaps[at][1]
 
     async def _run_out(self, partition: int, now_ms: int) -> None:
         for author_id, post_id, clock in self.pipeline.due(partition, now_ms):

@@ -132,6 +132,10 @@ class LedgerConsumer(driver.Consumer):
 
     ledger: Ledger
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.starts: dict[Any, int] = {}  # source partition that was never committed → where its log begins
+
     def _new_consumer_thread(self) -> WatchedConsumerThread:
         return WatchedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -141,8 +145,10 @@ class LedgerConsumer(driver.Consumer):
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if tp.topic in self.app.topics.acking_topics]
         never = [tp for tp in sources if self._committed_offset.get(tp) is None]
+        self.starts = {}
         if never:
-            await self.seek_wait(await self.earliest_offsets(*never))
+            self.starts = await self.earliest_offsets(*never)
+            await self.seek_wait(self.starts)
 
     def _new_offset(self, tp: Any) -> int | None:
         self._acked[tp].clear()
@@ -393,7 +399,8 @@ def source_partitions(app: Any, topics: set[str]) -> set[tuple[str, int]]:
     return {(tp.topic, tp.partition) for tp in app.consumer.assignment() if tp.topic in topics}
 
 
-def committed(app: Any, topic: str, partition: int) -> int | None:
-    """The offset last committed (or sought to) for a partition, as Faust knows it."""
-    found: int | None = app.consumer._committed_offset[TP(topic, partition)]
+def first_unfinished(app: Any, topic: str, partition: int) -> int:
+    """Where a partition is read from while nothing of it is finished: its last commit, else where its log begins."""
+    tp = TP(topic, partition)
+    found: int = app.consumer._committed_offset[tp] or app.consumer.starts.get(tp) or 0
     return found

@@ -98,7 +98,7 @@ class Account:
             self.dead.add((record["source"]["partition"], record["source"]["offset"]))
 
     def overdue(self, now: float) -> bool:
-        """Whether a request that ran out by `now` still waits for its removal: the author neither deleted nor mended."""
+        """Whether a request that ran out by `now` still waits for its removal: its author did not settle it."""
         return any(
             request.due < now and self.decisions.get(request.decision_id, 0) >= self.settled.get(request.post_id, 0)
             for request in self.requests.values()
