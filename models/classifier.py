@@ -83,9 +83,9 @@ class Classifier:
             )
         self._slope = torch.tensor([checkpoint.calibration[label][0] for label in checkpoint.labels])
         self._intercept = torch.tensor([checkpoint.calibration[label][1] for label in checkpoint.labels])
-        self.encoder = Encoder.load(checkpoint, self.dtype)
+        exact = Encoder.load(checkpoint, torch.float32)
+        self.encoder = exact.to(self.dtype)
         if dtype is None and self.dtype is not torch.float32:
-            exact = Encoder.load(checkpoint, torch.float32)
             difference = self._difference(exact)
             reason = f"{reason}; scores differ from fp32 by at most {difference:.4f}"
             if not difference <= _PARITY:  # NaN as well
@@ -134,12 +134,12 @@ class Classifier:
                 carrier[owner][higher] = i
         columns = {label: self.checkpoint.labels.index(label) for label in LABEL_IDS}
         found = [{label: round(row[columns[label]], _DECIMALS) for label in LABEL_IDS} for row in best.tolist()]
-        carried_by: dict[int, list[str]] = defaultdict(list)  # sequence → the labels it carries over their thresholds
+        carriers: dict[str, list[int]] = defaultdict(list)  # label → the sequences that carry it over its threshold
         for i, scores_ in enumerate(found):
             for label in LABEL_IDS:
                 if scores_[label] >= limits[label]:
-                    carried_by[int(carrier[i, columns[label]])].append(label)
-        spans = self._spans(carried_by, sequences)
+                    carriers[label].append(int(carrier[i, columns[label]]))
+        spans = self._spans(carriers, sequences)
         return [Prediction(scores_, sorted(spans.get(i, []))) for i, scores_ in enumerate(found)]
 
     def _sequences(self, owner: int, text: str) -> list[_Sequence]:
@@ -165,24 +165,22 @@ class Classifier:
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(logits * self._slope + self._intercept)
 
-    def _spans(self, carried_by: Mapping[int, list[str]], sequences: list[_Sequence]) -> dict[int, list[Span]]:
-        """Step 5, by text: one pass forward for each batch, and one back for each label carried in it."""
+    def _spans(self, carriers: Mapping[str, list[int]], sequences: list[_Sequence]) -> dict[int, list[Span]]:
+        """Step 5, by text: for each label, those that carry it once forward and once back."""
         found: dict[int, list[Span]] = defaultdict(list)
-        order = sorted((i for i in carried_by if sequences[i].ids), key=lambda i: len(sequences[i].ids))
-        for chosen in _batches(order, sequences):
-            ids, mask = self._pad([sequences[i] for i in chosen])
-            with torch.enable_grad():
-                words = self.encoder.embed(ids).detach().requires_grad_()
-                logits = self.encoder.logits(words, mask)
-            for label in sorted({label for i in chosen for label in carried_by[i]}):
-                # A row's logit rests on no other row, so that the gradient of their sum is each row's own.
-                total = logits[:, self.checkpoint.labels.index(label)].sum()
-                (gradient,) = torch.autograd.grad(total, words, retain_graph=True)
+        for label, carrying in carriers.items():
+            order = sorted((i for i in carrying if sequences[i].ids), key=lambda i: len(sequences[i].ids))
+            for chosen in _batches(order, sequences):
+                ids, mask = self._pad([sequences[i] for i in chosen])
+                with torch.enable_grad():
+                    words = self.encoder.embed(ids).detach().requires_grad_()
+                    # A row's logit rests on no other row, so that the gradient of their sum is each row's own.
+                    total = self.encoder.logits(words, mask)[:, self.checkpoint.labels.index(label)].sum()
+                    (gradient,) = torch.autograd.grad(total, words)
                 carried = (gradient * words).sum(-1).float().clamp(min=0).detach()
                 for row, i in enumerate(chosen):
-                    if label in carried_by[i]:
-                        tokens = carried[row, 1 : len(sequences[i].ids) + 1]
-                        found[sequences[i].owner] += _carrying(sequences[i], tokens, label)
+                    tokens = carried[row, 1 : len(sequences[i].ids) + 1]
+                    found[sequences[i].owner] += _carrying(sequences[i], tokens, label)
         return found
 
 

@@ -5,6 +5,7 @@ and start-up counts against rebalances. tests/unit/test_encoder.py holds the two
 training, relative positions, activations other than GELU; models.checkpoint refuses them.
 """
 
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +47,13 @@ class Encoder:
             if not bool(torch.isfinite(weights[name]).all()):
                 raise CheckpointError(f"{path}: tensor {name} holds a value that is not finite")
         return cls(config, weights, dtype)
+
+    def to(self, dtype: torch.dtype) -> "Encoder":
+        """The same weights in another dtype."""
+        twin = copy(self)
+        twin.dtype = dtype
+        twin._weights = {name: tensor.to(dtype) for name, tensor in self._weights.items()}
+        return twin
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Word embeddings, shape (rows, tokens, hidden): where gradients for explanations are taken."""
