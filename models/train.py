@@ -15,7 +15,7 @@ import hashlib
 import json
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +46,6 @@ class Recipe:
     epochs: int = 8
     batch: int = 32
     rate: float = 2e-4
-    head_factor: float = 1.0  # how much faster the head learns than what it stands on
     warm_up: float = 0.06
     weight_decay: float = 0.05
     patience: int = 3  # epochs without a better validation loss
@@ -79,7 +78,7 @@ def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequenc
     held = [(tokenizer.tokenize(plain(post.text).text).ids[:longest], post.targets) for post in validation]
     state_file = out / "training.pt"
     out.mkdir(parents=True, exist_ok=True)
-    if _is_new(base):
+    if _labels_of(base) is None:
         _start_head(model, tokenizer, rows, recipe)
     respell = _Respelling([text for text, _ in samples], tokenizer, longest, recipe)
     best = _fit(model, tokenizer, rows, held, recipe, respell, state_file)  # Step 2
@@ -120,13 +119,15 @@ def _readings(text: str) -> list[str]:
     return [read.text] if folded is read else [read.text, folded.text]
 
 
-def _is_new(base: Path) -> bool:
-    """Whether `base` knows nothing of these labels yet."""
-    return set((checkpoint.read_config(base).get("id2label") or {}).values()) != set(LABEL_IDS)
+def _labels_of(base: Path) -> list[str] | None:
+    """This project's labels in the order of `base`, which knows them already; None for a base that does not."""
+    id2label = checkpoint.read_config(base).get("id2label") or {}
+    theirs = [str(id2label.get(str(i))) for i in range(len(LABEL_IDS))]
+    return theirs if set(theirs) == set(LABEL_IDS) else None
 
 
 def _model(base: Path) -> Any:
-    config = checkpoint.read_config(base)  # refused now and not after the training; a hub is never asked
+    theirs = _labels_of(base)  # what is no model is refused now and not after the training; a hub is never asked
     from transformers import BertForSequenceClassification
 
     try:
@@ -142,9 +143,7 @@ def _model(base: Path) -> Any:
     except Exception as error:  # transformers and safetensors raise errors of every kind for a damaged file
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"{base}: no BERT directory: {reason}") from error
-    id2label = config.get("id2label") or {}
-    theirs = [id2label.get(str(i)) for i in range(len(LABEL_IDS))]
-    if set(theirs) == set(LABEL_IDS):  # a checkpoint of these labels, perhaps in another order
+    if theirs is not None:
         order = [theirs.index(label) for label in LABEL_IDS]
         with torch.no_grad():
             for parameter in model.classifier.parameters():
@@ -180,18 +179,15 @@ def _start_head(model: Any, tokenizer: Any, rows: list[Any], recipe: Recipe) -> 
     """
     model.eval()
     rows = random.Random(recipe.seed).sample(rows, min(len(rows), _PROBE_ROWS))
-    states, targets = [], []
-    for start in range(0, len(rows), 64):
-        ids, mask, wanted = _pad(tokenizer, rows[start : start + 64])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            states.append(model.bert(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0].float())
-        targets.append(wanted)
+    states, targets = _through(
+        lambda ids, mask: model.bert(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0], tokenizer, rows
+    )
     dense = model.bert.pooler.dense
-    raw = dense(torch.cat(states))
+    raw = dense(states)
     mean, spread = raw.mean(0), raw.std(0).clamp(min=1e-4)
     dense.weight.div_(spread[:, None])
     dense.bias.sub_(mean).div_(spread)
-    weight, bias = _probe(torch.tanh(dense(torch.cat(states))), torch.cat(targets))
+    weight, bias = _probe(torch.tanh(dense(states)), targets)
     model.classifier.weight.copy_(weight)
     model.classifier.bias.copy_(bias)
 
@@ -222,11 +218,11 @@ def _fit(
     respell: _Respelling,
     state_file: Path,
 ) -> dict[str, torch.Tensor]:
-    encoder = [p for n, p in model.named_parameters() if not n.startswith("classifier")]
+    decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and not n.startswith("classifier")]
+    others = [p for n, p in model.named_parameters() if p.ndim <= 1 or n.startswith("classifier")]
     groups = [
-        {"params": [p for p in encoder if p.ndim > 1], "weight_decay": recipe.weight_decay, "factor": 1.0},
-        {"params": [p for p in encoder if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
-        {"params": list(model.classifier.parameters()), "weight_decay": 0.0, "factor": recipe.head_factor},
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
     steps = recipe.epochs * -(-len(rows) // recipe.batch)
@@ -254,7 +250,7 @@ def _fit(
         for i, batch in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5)):
             step = done + i
             for group in optimizer.param_groups:
-                group["lr"] = recipe.rate_at(step, steps) * group["factor"]
+                group["lr"] = recipe.rate_at(step, steps)
             ids, mask, targets = _pad(tokenizer, batch)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = model(input_ids=ids, attention_mask=mask).logits.float()
@@ -311,14 +307,22 @@ def _loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return functional.binary_cross_entropy_with_logits(logits, targets)
 
 
-@torch.no_grad()
 def _logits(model: Any, tokenizer: Any, rows: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(posts, labels) each: what the model says and what is true."""
     model.eval()
+    return _through(lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, tokenizer, rows)
+
+
+@torch.no_grad()
+def _through(
+    run: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], tokenizer: Any, rows: list[Any]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """All rows through `run` (ids and mask → one vector a row), in fp32, and their targets."""
     found, targets = [], []
     for start in range(0, len(rows), 64):
         ids, mask, wanted = _pad(tokenizer, rows[start : start + 64])
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found.append(model(input_ids=ids, attention_mask=mask).logits.float())
+            found.append(run(ids, mask).float())
         targets.append(wanted)
     return torch.cat(found).clone(), torch.cat(targets).clone()
 

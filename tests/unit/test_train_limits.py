@@ -134,7 +134,7 @@ def test_a_new_head_starts_from_what_the_features_tell(checkpoint: Path) -> None
 
 
 def test_a_base_that_knows_the_labels_keeps_its_head(checkpoint: Path, tmp_path: Path) -> None:
-    assert not training._is_new(checkpoint)
+    assert training._labels_of(checkpoint) == list(LABEL_IDS)
     other = checkpoints.copy(checkpoint, tmp_path / "other")
     checkpoints.change_json(other / "config.json", id2label={str(i): f"LABEL_{i}" for i in range(8)})
-    assert training._is_new(other)
+    assert training._labels_of(other) is None
