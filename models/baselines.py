@@ -16,7 +16,7 @@ from models.calibrate import operating_points
 from models.classifier import Prediction
 from models.data import LabelledPost
 from models.labels import LABEL_IDS
-from models.normalize import canonical, plain
+from models.normalize import folded
 
 _WORDS: Final[dict[str, str]] = {
     "defamation": "詐欺|横領|不倫|前科|逮捕|偽装|ぼったくり|着服|不正",
@@ -41,7 +41,7 @@ class WordList:
         """1 or 0 for each label."""
         found = []
         for text in texts:
-            read = canonical(plain(text)).text
+            read = folded(text)
             found.append(Prediction({label: float(bool(re.search(_WORDS[label], read))) for label in LABEL_IDS}, []))
         return found
 
@@ -61,13 +61,13 @@ class TfIdf:
             TfidfVectorizer(analyzer="char", ngram_range=_GRAMS, min_df=2, sublinear_tf=True),
             OneVsRestClassifier(LogisticRegression(C=10.0, max_iter=1_000, random_state=seed)),
         )
-        self._model.fit([_read(post.text) for post in training], np.array([post.targets for post in training]))
+        self._model.fit([folded(post.text) for post in training], np.array([post.targets for post in training]))
         scores = torch.from_numpy(self._scores([post.text for post in validation]))
         targets = torch.tensor([post.targets for post in validation])
         self.thresholds = operating_points(scores, targets)
 
     def _scores(self, texts: Sequence[str]) -> Any:
-        return self._model.predict_proba([_read(text) for text in texts])
+        return self._model.predict_proba([folded(text) for text in texts])
 
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """Probabilities of each label."""
@@ -75,7 +75,3 @@ class TfIdf:
             Prediction({label: float(score) for label, score in zip(LABEL_IDS, row, strict=True)}, [])
             for row in self._scores(texts)
         ]
-
-
-def _read(text: str) -> str:
-    return canonical(plain(text)).text

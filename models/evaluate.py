@@ -93,10 +93,10 @@ def score(reader: Reader, posts: Sequence[LabelledPost]) -> Scored:
 
 def evaluate(reader: Reader, posts: Sequence[LabelledPost]) -> dict[str, Any]:
     """The report as plain data."""
-    return report(score(reader, posts))
+    return figures(score(reader, posts))
 
 
-def report(scored: Scored) -> dict[str, Any]:
+def figures(scored: Scored) -> dict[str, Any]:
     """All figures of one reading."""
     posts, truth, flagged = scored.posts, scored.truth, scored.flagged
     f1, micro, alarms = resampled(flagged, truth)

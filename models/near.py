@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Final
 
-from models.normalize import canonical, plain
+from models.normalize import folded
 
 THRESHOLD: Final = 0.7
 LEAST_CHARACTERS: Final = 10  # below, sharing most trigrams says little
@@ -34,7 +34,7 @@ def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> list[
 
 
 def _grams(text: str) -> frozenset[str]:
-    read = canonical(plain(text)).text
+    read = folded(text)
     if len(read) < LEAST_CHARACTERS:
         return frozenset((read,))
     return frozenset(read[i : i + _GRAM] for i in range(len(read) - _GRAM + 1))

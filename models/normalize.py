@@ -173,6 +173,11 @@ def canonical(read: Normalized) -> Normalized:
     return read if text == read.text else Normalized(text, tuple(ranges))
 
 
+def folded(text: str) -> str:
+    """All steps, without the way back: one text for all its spellings."""
+    return canonical(plain(text)).text
+
+
 def _replace(
     pattern: re.Pattern[str], replacement: str, text: str, ranges: list[tuple[int, int]]
 ) -> tuple[str, list[tuple[int, int]]]:

@@ -28,7 +28,7 @@ from workers.backtest_source import Cluster, Taken, batches, from_files, progres
 from workers.codec import decode_post, text_sha256
 from workers.comparison import Comparison, shown
 from workers.decide import Context
-from workers.errors import BadRecord, UsageError
+from workers.errors import BadRecord, UsageError, usable
 from workers.events import Topic, to_kafka_ms
 from workers.judge import Scored
 from workers.pipeline import Classifier
@@ -267,10 +267,8 @@ class Backtest:
             print(line)
         if self._order.json is not None:
             content = json.dumps(self._json(), ensure_ascii=False, indent=1) + "\n"
-            try:
+            with usable(f"--json: {self._order.json}"):
                 self._order.json.write_text(content, encoding="utf-8")
-            except OSError as error:
-                raise UsageError(f"--json: {self._order.json}: {error.strerror}") from None
         return 1 if self._taken.bad or self._failed else 0
 
     def _header(self) -> Iterator[str]:

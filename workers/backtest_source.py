@@ -19,7 +19,7 @@ from tqdm import tqdm
 from workers import security, topics
 from workers.access import Right
 from workers.codec import decode, decode_review
-from workers.errors import BadRecord, Fault, TopicsError, Unavailable, UsageError
+from workers.errors import BadRecord, Fault, TopicsError, Unavailable, usable
 from workers.events import DeadLetter, Decision, Review, Source, Topic, to_kafka_ms
 from workers.redrive_kafka import ANSWER_SECONDS, ends, failed, reader
 from workers.settings import Settings, topics_file
@@ -100,13 +100,10 @@ def from_files(taken: Taken, decisions: Path, reviews: Path | None) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield number, line
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+    with usable(path), path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield number, line
 
 
 # -- the cluster ------------------------------------------------------------------------------------------------------

@@ -6,20 +6,16 @@ because a guarantee was at risk.
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from workers import __version__, cli_cases
-from workers.errors import Fault, MimamoriError, UsageError
-
-if TYPE_CHECKING:
-    from models.data import LabelledPost
+from workers import __version__, cli_cases, cli_models
+from workers.cli_models import checkpoint_errors, positive
+from workers.errors import Fault, MimamoriError, UsageError, usable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,34 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     classify.add_argument("file", nargs="?", type=Path, help="input file; stdin without it")
     classify.add_argument("--model", type=Path, metavar="DIR", help="checkpoint directory; the shipped one without it")
-    train = add(
-        "train",
-        _train,
-        "fine-tune a Japanese BERT on labelled posts; resumes after a kill",
-        "mimamori train --base runs/default/encoder --out runs/default/checkpoint",
-    )
-    train.add_argument("--base", type=Path, required=True, metavar="DIR", help="encoder or checkpoint to start from")
-    train.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint directory to write")
-    train.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; adds real posts and plain chat")
-    train.add_argument("--seed", type=int, default=1)
-    train.add_argument("--epochs", type=_positive)
-    evaluate = add(
-        "evaluate",
-        _evaluate,
-        "measure a checkpoint on labelled posts",
-        "mimamori evaluate --split test --json report.json",
-    )
-    evaluate.add_argument("checkpoint", nargs="?", type=Path, help="checkpoint directory; the shipped one without it")
-    evaluate.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
-    evaluate.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; measures on the real posts instead")
-    evaluate.add_argument("--split", choices=["train", "validation", "test", "all"], default="test")
-    evaluate.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is B better than A, beyond noise?")
-    evaluate.add_argument("--beside", type=Path, nargs="+", default=[], metavar="DIR", help="further checkpoints")
-    evaluate.add_argument("--baselines", action="store_true", help="a word list and tf-idf beside it (extra `train`)")
-    evaluate.add_argument("--explain", action="store_true", help="also test that the spans carry the decision")
-    evaluate.add_argument("--report", type=Path, metavar="DIR", help="write report.json, report.md and plots as SVG")
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
+    cli_models.add_to(add)
     redrive = add(
         "redrive",
         _redrive,
@@ -138,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     redrive.add_argument("--partition", type=_whole, metavar="N", help="partition of the source record")
     redrive.add_argument("--offset", type=_offsets, metavar="N|N-M", help="its offset, with --partition")
     redrive.add_argument("--again", action="store_true", help="also those that were sent back before and died again")
-    redrive.add_argument("--limit", type=_positive, metavar="N", help="send no more than so many")
+    redrive.add_argument("--limit", type=positive, metavar="N", help="send no more than so many")
     redrive.add_argument("--rate", type=_rate, default=100.0, metavar="N", help="so many a second; 100 without it")
     redrive.add_argument(
         "--wait", type=_whole, default=0, metavar="SECONDS", help="with --go: then see what workers made of them"
@@ -193,12 +162,6 @@ def _instant(raw: str) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _positive(raw: str) -> int:
-    if not raw.isdecimal() or int(raw) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number of 1 or more")
-    return int(raw)
-
-
 def _demo(arguments: argparse.Namespace) -> int:
     from workers import demo
 
@@ -210,7 +173,7 @@ def _worker(_: argparse.Namespace) -> int:
     from workers.run import Replica
 
     loaded = settings.load()
-    with _checkpoint_errors():
+    with checkpoint_errors():
         return Replica(loaded).run()
 
 
@@ -254,7 +217,7 @@ def _backtest(arguments: argparse.Namespace) -> int:
 
     first, last = (backtest.day(f"--{name}", getattr(arguments, name)) for name in ("from", "to"))
     given = {name: getattr(arguments, name) for name in backtest.Order.__dataclass_fields__ if hasattr(arguments, name)}
-    with _checkpoint_errors():
+    with checkpoint_errors():
         return backtest.run(settings.load(), backtest.Order(first=first, last=last, **given))
 
 
@@ -265,7 +228,7 @@ def _policy(arguments: argparse.Namespace) -> int:
     from workers import policy_check, settings
 
     loaded = settings.load()
-    with _checkpoint_errors():
+    with checkpoint_errors():
         points = checkpoint.load(arguments.model or loaded.model or checkpoint.SHIPPED).thresholds
     file = arguments.file or loaded.policy_file
     return policy_check.run(file, points, date.today(), strict=arguments.strict, out=sys.stdout, err=sys.stderr)
@@ -277,118 +240,10 @@ def _classify(arguments: argparse.Namespace) -> int:
     loaded = settings.load()
     source = sys.stdin.buffer
     if arguments.file is not None:
-        try:
+        with usable(arguments.file):
             source = arguments.file.open("rb")
-        except OSError as error:
-            raise UsageError(f"{arguments.file}: {error.strerror}") from None
-    with source, _checkpoint_errors():
+    with source, checkpoint_errors():
         return classify.run(source, sys.stdout, arguments.model or loaded.model, loaded.torch_threads)
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    with _checkpoint_errors():
-        from models import data
-        from models.train import Recipe, train
-
-        recipe = Recipe(seed=arguments.seed)
-        if arguments.epochs:
-            recipe = Recipe(seed=arguments.seed, epochs=arguments.epochs)
-        try:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{arguments.out}: {error.strerror}") from None
-        real = _more_posts(arguments.corpus, recipe.seed) if arguments.corpus else []
-        figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe, real)
-        print(json.dumps(figures, ensure_ascii=False, indent=1))
-    return 0
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    with _checkpoint_errors():
-        from models import data, report
-        from models.checkpoint import SHIPPED
-        from models.classifier import Classifier
-        from models.deletion import deletion_test
-        from models.evaluate import comparison, score
-        from models.evaluate import report as figures
-
-        posts = _real_posts(arguments.corpus) if arguments.corpus else data.read(arguments.data or data.SHIPPED)
-        if arguments.split != "all" and arguments.data is None:
-            posts = data.select(posts, arguments.split)
-        if not posts:
-            raise UsageError(f"no labelled post of the split {arguments.split} is there")
-        if arguments.compare:
-            found: Any = comparison(*(score(Classifier.load(one), posts) for one in arguments.compare))
-            print(report.differences(found))
-        else:
-            readers = [Classifier.load(one) for one in (arguments.checkpoint or SHIPPED, *arguments.beside)]
-            readings = [score(one, posts) for one in (*readers, *_baselines(arguments))]
-            reports = [figures(one) for one in readings]
-            if arguments.explain:
-                reports[0]["deletion_test"] = deletion_test(readers[0], [post.text for post in posts])
-            print(report.table(reports[0]))
-            if len(reports) > 1:
-                print("", report.side_by_side(reports), sep="\n")
-            if arguments.report:
-                _needs_training_extra(lambda: report.write(arguments.report, reports, readings[0]))
-            found = reports if len(reports) > 1 else reports[0]
-        if arguments.json:
-            try:
-                arguments.json.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-            except OSError as error:
-                raise UsageError(f"{arguments.json}: {error.strerror}") from None
-    return 0
-
-
-def _baselines(arguments: argparse.Namespace) -> "list[Any]":
-    """Trained here and now on the shipped posts, and with --corpus on what training adds to them."""
-    if not arguments.baselines:
-        return []
-    from models import baselines, data
-
-    posts = data.read(data.SHIPPED)
-    if arguments.corpus:
-        posts += _more_posts(arguments.corpus, 1)
-    parts = data.select(posts, "train"), data.select(posts, "validation")
-    return [baselines.WordList(), _needs_training_extra(lambda: baselines.TfIdf(*parts))]
-
-
-def _needs_training_extra(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except ImportError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'mimamori[train]'") from None
-
-
-def _more_posts(corpus: Path, seed: int) -> "list[LabelledPost]":
-    """Real posts, and plain chat assumed benign."""
-    from models import corpora, data
-
-    posts = _real_posts(corpus)
-    for name, count in corpora.ASSUMED_BENIGN.items():
-        posts += data.assumed_benign(name, corpora.read(corpus, name), count, seed)
-    return posts
-
-
-def _real_posts(corpus: Path) -> "list[LabelledPost]":
-    from models import corpora, data
-
-    return data.read_real(data.REAL, corpora.read(corpus, "open2ch_ranking"))
-
-
-class _checkpoint_errors:  # reads as a statement
-    """models knows nothing of exit codes: its errors about files become wrong use here."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        from models.checkpoint import CheckpointError
-        from models.corpora import CorpusMissing
-        from models.data import DataError
-
-        if isinstance(error, CheckpointError | DataError | CorpusMissing):
-            raise UsageError(str(error)) from None
 
 
 if __name__ == "__main__":

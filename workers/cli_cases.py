@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from workers.errors import UsageError
+from workers.errors import usable
 
 Run = Callable[[argparse.Namespace], int]
 Add = Callable[[str, Run, str, str], argparse.ArgumentParser]
@@ -91,9 +91,7 @@ def _opened(file: Path | None) -> Iterator[BinaryIO]:
     if file is None:
         yield sys.stdin.buffer
         return
-    try:
+    with usable(file):
         source = file.open("rb")
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from None
     with source:
         yield source

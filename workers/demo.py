@@ -30,7 +30,7 @@ from models.labels import DISTRESS
 from workers import topics as topics_module
 from workers.demo_view import View
 from workers.embedded import PARTITIONS, EmbeddedKafka
-from workers.errors import Unavailable, UsageError
+from workers.errors import Unavailable, usable
 from workers.events import Topic
 
 WINDOW_BYTES: Final = 1_000_000  # fed and not yet accounted for; a partition of the embedded broker holds 5 MB
@@ -280,10 +280,8 @@ def _samples() -> list[Fed]:
 
 
 def _file(path: Path) -> list[Fed]:
-    try:
+    with usable(path):
         raw = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
     return [_fed(line) for line in raw.split(b"\n") if line.strip()]
 
 

@@ -14,6 +14,8 @@
 A checkpoint's errors live in models.checkpoint, since models never imports workers. No message carries post text.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 
@@ -81,3 +83,12 @@ class BadRecord(MimamoriError):
         super().__init__(f"{fault}: {message}")
         self.fault = fault
         self.message = message
+
+
+@contextmanager
+def usable(what: object) -> Iterator[None]:
+    """A file that the operating system refuses is wrong use: the error names it (`what`) and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{what}: {error.strerror}") from None

@@ -12,8 +12,7 @@ import pytest
 from models import baselines, report
 from models.classifier import Prediction
 from models.data import LabelledPost
-from models.evaluate import Scored, comparison, score
-from models.evaluate import report as figures
+from models.evaluate import Scored, comparison, figures, score
 from models.labels import LABEL_IDS
 from models.metrics import bounds, prf, resampled
 
