@@ -12,18 +12,15 @@ No I/O, no clock, no Kafka.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from models.labels import DISTRESS
-from workers import cases, notices
+from workers import care, cases, notices
 from workers.codec import decision_id, encode, make_id, output_id, text_sha256, to_utc
 from workers.events import (
     Action,
-    Care,
     Decision,
     History,
     ModerationAction,
     Post,
     PostContext,
-    Priority,
     Source,
     Topic,
     from_kafka_ms,
@@ -304,7 +301,7 @@ class _Draft:
             judgement.violations,
             in_distress=judgement.in_distress,
             human=judgement.human or self._still_held(judgement),
-            distress_priority=self._distress_priority(scored) if judgement.in_distress else None,
+            distress_priority=care.priority(self.policy, scored, self.post) if judgement.in_distress else None,
             imminent=scored.imminent,
             reports=self.post.reports,
         ):
@@ -356,37 +353,10 @@ class _Draft:
                 self.author, value = cases.sealed(self.author, record)
                 self._owe(Topic.ESCALATIONS, case.case_id, value)
 
-    def _distress_priority(self, scored: Scored) -> Priority:
-        rule = self.policy.data.distress
-        if scored.imminent:
-            return Priority.P0
-        urgent = scored.scores[DISTRESS] >= rule.urgent_above or self.post.minor_suspected
-        return rule.urgent_priority if urgent else rule.priority
-
     def _care(self, scored: Scored) -> None:
-        priority = self._distress_priority(scored)
-        gap_ms = self.policy.data.windows.care_hours * 3_600_000
-        last = self.author.care_ms
-        recent = last is not None and self.event_ms < last + gap_ms
-        reasons = [self.policy.reason("distress")]
-        if scored.imminent:
-            reasons.append(self.policy.reason("imminent"))
-        if recent:
-            reasons.append(self.policy.reason("care_recent"))
-        record = Care(
-            care_id=output_id(Topic.CARE, self.id, "care"),
-            decision_id=self.id,
-            post_id=self.post.post_id,
-            author_id=self.post.author_id,
-            priority=priority,
-            message=None if recent else notices.care_message(self.policy),
-            due_at=self.at + self.policy.data.clocks.due(priority),
-            reasons=reasons,
-            policy_version=self.policy.version,
-            model_version=self.context.model_version,
+        self.author, record = care.reach_out(
+            self.policy, self.context.model_version, self.author, self.post, scored, self.id, self.event_ms, self.at
         )
-        if not recent:
-            self.author = changed(self.author, care_ms=self.event_ms)
         self._owe(Topic.CARE, self.post.author_id, encode(record))
 
     def entry(self, *, counts: bool) -> Entry:
