@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 RUN ?= runs/default
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench kafka-test chaos train evaluate schemas lock clean
+.PHONY: help install demo test test-quick test-real check format bench kafka-test chaos train evaluate schemas lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -32,8 +32,13 @@ install: $(STAMP)  ## .venv with everything pinned in requirements.lock
 demo: $(STAMP)  ## embedded Kafka + a worker + sample posts, every decision printed
 	@$(BIN)/mimamori demo
 
-test: $(STAMP)  ## the whole test suite (real-Kafka tests are skipped without Java)
-	$(BIN)/python -m pytest
+test: test-quick test-real  ## the whole test suite (real-Kafka tests are skipped without Java); -j2 halves the wait
+
+test-quick: $(STAMP)  ## its part without a broker: units and commands
+	$(BIN)/python -m pytest tests/unit tests/cli
+
+test-real: $(STAMP)  ## its part on real parts: the embedded broker, Apache Kafka, chaos
+	$(BIN)/python -m pytest $(filter-out tests/unit tests/cli,$(patsubst %/,%,$(dir $(wildcard tests/*/__init__.py))))
 
 check: $(STAMP)  ## ruff, mypy --strict, import rules, generated files current
 	$(BIN)/ruff check .

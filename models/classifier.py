@@ -4,12 +4,13 @@
     Step 2  words, WordPiece; texts longer than the model's positions are read in overlapping windows
     Step 3  batches of like length through the encoder
     Step 4  calibrate; a text's score is the highest over its readings and windows
-    Step 5  only for labels over their thresholds: gradient × embedding → spans of the original text
+    Step 5  only for labels over their thresholds: which tokens carry them (models.spans) → spans of the original text
 
 Not thread-safe; the worker calls it from one thread.
 """
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +24,14 @@ from models.checkpoint import Checkpoint, CheckpointError
 from models.encoder import Encoder
 from models.labels import LABEL_IDS
 from models.normalize import Normalized, canonical, plain
+from models.spans import Carrier, carried_by
 
 log = logging.getLogger(__name__)
 
 _TOKENS_PER_BATCH: Final = 2_048  # rows × longest: 64 posts of 32 tokens
 _ROWS_PER_BATCH: Final = 64
 _WINDOW_OVERLAP: Final = 64  # tokens
-_SPAN_SHARE: Final = 0.6  # of the positive attribution that spans must carry
-_SPAN_TOKENS: Final = 12
+_NEAREST: Final = 1e-6  # to 0 and 1 that a limit is taken for, since their logits are infinite
 _DECIMALS: Final = 4
 _PARITY: Final = 0.02  # of a score: fewer bits may cost no more
 _CONTROL_TEXTS: Final = (
@@ -123,8 +124,7 @@ class Classifier:
         carrier = torch.zeros((len(texts), len(self.checkpoint.labels)), dtype=torch.long)
         for chosen in _batches(order, sequences):
             with torch.inference_mode():
-                ids, mask = self._pad([sequences[i] for i in chosen])
-                scores = self._calibrated(self.encoder.logits(self.encoder.embed(ids), mask))
+                scores = self._calibrated(self._run(*self._pad([sequences[i] for i in chosen])))
             if not bool(torch.isfinite(scores).all()):  # no score is above a threshold then: all would seem harmless
                 raise CheckpointError(f"{self.checkpoint.weights}: the weights give scores that are no numbers")
             for i, row in zip(chosen, scores, strict=True):
@@ -134,12 +134,12 @@ class Classifier:
                 carrier[owner][higher] = i
         columns = {label: self.checkpoint.labels.index(label) for label in LABEL_IDS}
         found = [{label: round(row[columns[label]], _DECIMALS) for label in LABEL_IDS} for row in best.tolist()]
-        carriers: dict[str, list[int]] = defaultdict(list)  # label → the sequences that carry it over its threshold
+        flagged: dict[int, dict[str, float]] = defaultdict(dict)  # sequence → the labels it carries, and their limits
         for i, scores_ in enumerate(found):
             for label in LABEL_IDS:
                 if scores_[label] >= limits[label]:
-                    carriers[label].append(int(carrier[i, columns[label]]))
-        spans = self._spans(carriers, sequences)
+                    flagged[int(carrier[i, columns[label]])][label] = limits[label]
+        spans = self._spans(flagged, sequences)
         return [Prediction(scores_, sorted(spans.get(i, []))) for i, scores_ in enumerate(found)]
 
     def _sequences(self, owner: int, text: str) -> list[_Sequence]:
@@ -165,38 +165,35 @@ class Classifier:
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(logits * self._slope + self._intercept)
 
-    def _spans(self, carriers: Mapping[str, list[int]], sequences: list[_Sequence]) -> dict[int, list[Span]]:
-        """Step 5, by text: for each label, those that carry it once forward and once back."""
+    def _spans(self, flagged: Mapping[int, Mapping[str, float]], sequences: list[_Sequence]) -> dict[int, list[Span]]:
+        """Step 5, by text: of each sequence that carries labels over their limits, the tokens that did."""
+        chosen = [i for i in flagged if sequences[i].ids]
+        carriers = []
+        for i in chosen:
+            columns = {self.checkpoint.labels.index(label): limit for label, limit in flagged[i].items()}
+            limits = {column: self._logit(column, limit) for column, limit in columns.items()}
+            carriers.append(Carrier([self.tokenizer.cls, *sequences[i].ids, self.tokenizer.sep], limits))
         found: dict[int, list[Span]] = defaultdict(list)
-        for label, carrying in carriers.items():
-            order = sorted((i for i in carrying if sequences[i].ids), key=lambda i: len(sequences[i].ids))
-            for chosen in _batches(order, sequences):
-                ids, mask = self._pad([sequences[i] for i in chosen])
-                with torch.enable_grad():
-                    words = self.encoder.embed(ids).detach().requires_grad_()
-                    # A row's logit rests on no other row, so that the gradient of their sum is each row's own.
-                    total = self.encoder.logits(words, mask)[:, self.checkpoint.labels.index(label)].sum()
-                    (gradient,) = torch.autograd.grad(total, words)
-                carried = (gradient * words).sum(-1).float().clamp(min=0).detach()
-                for row, i in enumerate(chosen):
-                    tokens = carried[row, 1 : len(sequences[i].ids) + 1]
-                    found[sequences[i].owner] += _carrying(sequences[i], tokens, label)
+        with torch.inference_mode():
+            carried = carried_by(self._run, self.tokenizer.pad, carriers)
+        for i, positions in zip(chosen, carried, strict=True):
+            for column, tokens in positions.items():
+                label = self.checkpoint.labels[column]
+                found[sequences[i].owner] += _spans_of(sequences[i], [token - 1 for token in tokens], label)
         return found
 
+    def _run(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.encoder.logits(self.encoder.embed(ids), mask)
 
-def _carrying(sequence: _Sequence, carried: torch.Tensor, label: str) -> list[Span]:
-    """The tokens that hold most of the positive gradient × embedding, joined where they touch."""
-    ranked = torch.argsort(carried, descending=True)[:_SPAN_TOKENS].tolist()
-    total = float(carried.sum())
-    chosen: list[int] = []
-    held = 0.0
-    for token in ranked:
-        if chosen and (held >= _SPAN_SHARE * total or carried[token] <= 0):
-            break
-        chosen.append(token)
-        held += float(carried[token])
-    # Joined as read, so that what stands between unseen splits no span, and again as posted (㌔ is two characters).
-    read = _joined([sequence.offsets[token] for token in chosen])
+    def _logit(self, column: int, score: float) -> float:
+        """The logit that calibration makes `score` of."""
+        inside = min(max(score, _NEAREST), 1 - _NEAREST)
+        return (math.log(inside / (1 - inside)) - float(self._intercept[column])) / float(self._slope[column])
+
+
+def _spans_of(sequence: _Sequence, tokens: list[int], label: str) -> list[Span]:
+    """Joined as read, so that what stands between unseen splits no span, and again as posted (㌔ is two characters)."""
+    read = _joined([sequence.offsets[token] for token in tokens])
     return [Span(start, end, label) for start, end in _joined([sequence.reading.original(*r) for r in read])]
 
 

@@ -243,6 +243,15 @@ class Outside:
 
         wait_until(there, seconds, lambda: f"{self.counts(*wanted)} of {wanted}\n{tail() if tail else ''}")
 
+    def wait_for_distinct(self, topic: str, key: str, count: int, seconds: float, tail: Any = None) -> None:
+        """Until the topic's records have so many values of `key`; a copy, which a rebalance may leave, counts once."""
+        self.wait_for({topic: count}, seconds, tail)
+
+        def there() -> bool:
+            return len({repr(record[key]) for record in self.records(topic)}) >= count
+
+        wait_until(there, seconds, lambda: f"{topic}: fewer than {count} {key}\n{tail() if tail else ''}")
+
 
 def post(author: str, number: int, text: str | None, **more: Any) -> dict[str, Any]:
     """A post/1 as a platform would send it."""

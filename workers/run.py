@@ -68,6 +68,7 @@ class Replica:
         """Blocks until the replica ends; returns the exit code."""
         configure_logging()
         signal.signal(signal.SIGHUP, self._hung_up_early)
+        signal.signal(signal.SIGTERM, self._ended_early)
         settings = self.settings
         topics = topics_module.load(topics_file(settings))
         asyncio.run(
@@ -170,6 +171,12 @@ class Replica:
     def _hung_up_early(self, *_: Any) -> None:
         """Before the loop runs: without a handler the signal would end the process."""
         self._hung_up = True
+
+    @staticmethod
+    def _ended_early(*_: Any) -> None:
+        """Before the loop runs nothing is in hand: a deployment called off is no failure."""
+        log.info("stopped before it began", extra={"signal": signal.SIGTERM.name})
+        raise SystemExit(0)
 
     def _on_hangup(self, loop: Any) -> None:
         if not self.health.draining:
