@@ -22,6 +22,8 @@ SHARES: Final[dict[str, float]] = {
 }
 # Utterances of friendly chat that fine-tuning takes for benign (models.data.assumed_benign).
 ASSUMED_BENIGN: Final[dict[str, int]] = {"mrmp_chat": 900, "real_persona_chat": 700}
+# Posts of the board, beside the labelled ones, that a teacher is asked about (models.soft).
+UNLABELLED: Final = 8_000
 _LONGEST_LINE: Final = 400  # characters; a line beyond it is cut, the sequence would be cut anyway
 
 

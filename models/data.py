@@ -124,9 +124,8 @@ def read_real(labels: Path, texts: Sequence[str]) -> list[LabelledPost]:
             raise DataError(f"{labels}:{number}: `sha256` must be 64 hexadecimal digits")
         text = by_hash.get(digest)
         if text is not None:
-            part = int(digest, 16) % 6
-            batch = "real-test" if part < 2 else "real-validation" if part == 2 else "real-train"
-            posts.append(LabelledPost(text, frozenset(carried), batch, "" if carried else "plain_chat", "board"))
+            kind = "" if carried else "plain_chat"
+            posts.append(LabelledPost(text, frozenset(carried), _real_part(digest), kind, "board"))
     return posts
 
 
@@ -141,6 +140,19 @@ def assumed_benign(name: str, texts: Sequence[str], count: int, seed: int) -> li
         LabelledPost(text, frozenset(), f"{name}-{'validation' if i < cut else 'train'}", "plain_chat")
         for i, text in enumerate(chosen)
     ]
+
+
+def unlabelled(texts: Sequence[str], known: Path, count: int, seed: int) -> list[str]:
+    """`count` texts that the file `known` has no label for and that would neither validate nor test (read_real)."""
+    labelled = {json.loads(line)["sha256"] for _, line in _lines(known)}
+    digests = ((hashlib.sha256(text.encode()).hexdigest(), text) for text in dict.fromkeys(texts))
+    free = [text for digest, text in digests if digest not in labelled and _real_part(digest) == "real-train"]
+    return random.Random(seed).sample(free, min(count, len(free)))
+
+
+def _real_part(digest: str) -> str:
+    part = int(digest, 16) % 6
+    return "real-test" if part < 2 else "real-validation" if part == 2 else "real-train"
 
 
 def split_of(batch: str) -> Split:

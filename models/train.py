@@ -25,12 +25,13 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from tqdm import tqdm
 
-from models import calibrate, checkpoint, data
+from models import calibrate, checkpoint, data, soft
 from models.augment import Respeller
 from models.checkpoint import CheckpointError
 from models.data import DataError, LabelledPost
 from models.labels import LABEL_IDS
 from models.normalize import canonical, plain
+from models.soft import Teaching
 
 _MAX_TOKENS: Final = 256
 _PROBE_ROWS: Final = 6_000
@@ -50,6 +51,7 @@ class Recipe:
     weight_decay: float = 0.05
     patience: int = 3  # epochs without a better validation loss
     respelt: float = 0.12  # share of posts that an epoch reads in an evasion spelling
+    taught: float = 0.5  # the teacher's share of a labelled post's targets, where there is a teacher
 
     def rate_at(self, step: int, steps: int) -> float:
         """Linear warm-up, then linearly down to nothing."""
@@ -57,11 +59,18 @@ class Recipe:
         return self.rate * min(1.0, (step + 1) / max(1.0, warm), (steps - step) / max(1.0, steps - warm))
 
 
-def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequence[LabelledPost] = ()) -> dict[str, Any]:
+def train(
+    base: Path,
+    posts_path: Path,
+    out: Path,
+    recipe: Recipe,
+    real: Sequence[LabelledPost] = (),
+    teaching: Teaching | None = None,
+) -> dict[str, Any]:
     """Fine-tune `base` into the checkpoint directory `out`; returns the validation figures.
 
     `real` are further posts for training and validation (models.data.read_real, assumed_benign); those of a test batch
-    are left out.
+    are left out. With `teaching` a share of each target is what the teacher says of the post (models.soft).
     """
     torch.manual_seed(recipe.seed)
     rng = random.Random(recipe.seed)
@@ -72,7 +81,9 @@ def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequenc
         raise DataError(f"{posts_path}: posts for training and for validation are needed, one side has none")
     model = _model(base)
     tokenizer = checkpoint.tokenizer(base)
-    samples = [(reading, post.targets) for post in training for reading in _readings(post.text)]
+    samples = [
+        (reading, targets) for text, targets in _taught(training, teaching, recipe) for reading in _readings(text)
+    ]
     longest = min(_MAX_TOKENS, model.config.max_position_embeddings) - 2
     rows = [(tokenizer.tokenize(text).ids[:longest], targets) for text, targets in samples]
     held = [(tokenizer.tokenize(plain(post.text).text).ids[:longest], post.targets) for post in validation]
@@ -90,12 +101,23 @@ def train(base: Path, posts_path: Path, out: Path, recipe: Recipe, real: Sequenc
     figures = {
         "recipe": asdict(recipe),
         "base": base.name,
+        "teacher": teaching.teacher.name if teaching else None,
         "posts": {"train": len(training), "validation": len(validation), "readings": len(samples)},
         "validation_loss": round(_loss(logits, targets).item(), 5),
     }
     _write(model, base, out, thresholds, calibration, figures)  # Step 5
     state_file.unlink(missing_ok=True)
     return figures
+
+
+def _taught(posts: Sequence[LabelledPost], teaching: Teaching | None, recipe: Recipe) -> list[tuple[str, list[float]]]:
+    """Texts and targets: the labels, and with a teacher its share of them and its unlabelled posts."""
+    texts, hard = [post.text for post in posts], [post.targets for post in posts]
+    if teaching is None:
+        return list(zip(texts, hard, strict=True))
+    texts += teaching.unlabelled
+    told = soft.scores(teaching.teacher, texts)
+    return list(zip(texts, soft.mixed(hard, told[: len(hard)], recipe.taught) + told[len(hard) :], strict=True))
 
 
 def _split(posts: Sequence[LabelledPost], rng: random.Random) -> tuple[list[LabelledPost], list[LabelledPost]]:

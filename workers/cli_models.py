@@ -25,6 +25,7 @@ def add_to(add: Add) -> None:
     train.add_argument("--data", type=Path, metavar="FILE|DIR", help="labelled posts; the shipped ones without it")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint directory to write")
     train.add_argument("--corpus", type=Path, metavar="DIR", help="corpora; adds real posts and plain chat")
+    train.add_argument("--teacher", type=Path, metavar="DIR", help="a larger checkpoint whose scores are learned too")
     train.add_argument("--seed", type=int, default=1)
     train.add_argument("--epochs", type=positive)
     evaluate = add(
@@ -55,6 +56,7 @@ def positive(raw: str) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     with checkpoint_errors():
         from models import data
+        from models.soft import Teaching
         from models.train import Recipe, train
 
         recipe = Recipe(seed=arguments.seed)
@@ -63,7 +65,11 @@ def _train(arguments: argparse.Namespace) -> int:
         with usable(arguments.out):
             arguments.out.mkdir(parents=True, exist_ok=True)
         real = _more_posts(arguments.corpus, recipe.seed) if arguments.corpus else []
-        figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe, real)
+        teaching = None
+        if arguments.teacher:
+            texts = _unlabelled(arguments.corpus, recipe.seed) if arguments.corpus else []
+            teaching = Teaching(arguments.teacher, texts)
+        figures = train(arguments.base, arguments.data or data.SHIPPED, arguments.out, recipe, real, teaching)
         print(json.dumps(figures, ensure_ascii=False, indent=1))
     return 0
 
@@ -136,6 +142,12 @@ def _real_posts(corpus: Path) -> "list[LabelledPost]":
     from models import corpora, data
 
     return data.read_real(data.REAL, corpora.read(corpus, "open2ch_ranking"))
+
+
+def _unlabelled(corpus: Path, seed: int) -> list[str]:
+    from models import corpora, data
+
+    return data.unlabelled(corpora.read(corpus, "open2ch_ranking"), data.REAL, corpora.UNLABELLED, seed)
 
 
 class checkpoint_errors:  # reads as a statement
