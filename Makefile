@@ -64,7 +64,10 @@ bench: $(STAMP)  ## throughput of classifier and worker in one run, as JSON
 
 train: $(TRAIN_STAMP)  ## the shipped checkpoint from corpora and posts (CORPUS=dir RUN=dir); resumes after a kill
 	$(BIN)/python -m models.distill --corpus $(CORPUS) --out $(RUN)
-	$(BIN)/mimamori train --base $(RUN)/encoder --out $(RUN)/checkpoint --corpus $(CORPUS)
+	test -d $(RUN)/teacher-base || $(BIN)/python -m models.teacher_directory --corpus $(CORPUS) --out $(RUN)/teacher-base
+	test -f $(RUN)/teacher/training.json || $(BIN)/mimamori train --base $(RUN)/teacher-base --out $(RUN)/teacher \
+	  --corpus $(CORPUS) --epochs 3 --rate 1e-4
+	$(BIN)/mimamori train --base $(RUN)/encoder --teacher $(RUN)/teacher --out $(RUN)/checkpoint --corpus $(CORPUS)
 
 evaluate: $(STAMP)  ## figures of the shipped checkpoint on the committed test split
 	$(BIN)/mimamori evaluate

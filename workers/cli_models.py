@@ -28,6 +28,7 @@ def add_to(add: Add) -> None:
     train.add_argument("--teacher", type=Path, metavar="DIR", help="a larger checkpoint whose scores are learned too")
     train.add_argument("--seed", type=int, default=1)
     train.add_argument("--epochs", type=positive)
+    train.add_argument("--rate", type=rate, help="highest learning rate; 2e-4 without it, less for a larger base")
     evaluate = add(
         "evaluate",
         _evaluate,
@@ -53,15 +54,25 @@ def positive(raw: str) -> int:
     return int(raw)
 
 
+def rate(raw: str) -> float:
+    """An argument of argparse: a number between 0 and 1, both excluded."""
+    try:
+        found = float(raw)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1:
+        raise argparse.ArgumentTypeError("must be a number between 0 and 1")
+    return found
+
+
 def _train(arguments: argparse.Namespace) -> int:
     with checkpoint_errors():
         from models import data
         from models.soft import Teaching
         from models.train import Recipe, train
 
-        recipe = Recipe(seed=arguments.seed)
-        if arguments.epochs:
-            recipe = Recipe(seed=arguments.seed, epochs=arguments.epochs)
+        chosen = {name: getattr(arguments, name) for name in ("epochs", "rate") if getattr(arguments, name)}
+        recipe = Recipe(seed=arguments.seed, **chosen)
         with usable(arguments.out):
             arguments.out.mkdir(parents=True, exist_ok=True)
         real = _more_posts(arguments.corpus, recipe.seed) if arguments.corpus else []

@@ -95,6 +95,8 @@ def worker(embedded: EmbeddedKafka, topics_file: str, tiny: Path, tmp_path: Path
         (("train", "--base", "x", "--out", "y", "--epochs", "-3"), "--epochs"),
         (("train", "--base", "x", "--out", "y", "--epochs", "two"), "whole number of 1 or more"),
         (("train", "--base", "x", "--out", "y", "--epochs", "²"), "whole number of 1 or more"),
+        (("train", "--base", "x", "--out", "y", "--rate", "1"), "number between 0 and 1"),
+        (("train", "--base", "x", "--out", "y", "--rate", "fast"), "--rate"),
         (("train", "--base", "x", "--out", "y", "--seed", "x"), "--seed"),
         (("evaluate", "--split", "half"), "half"),
         (("redrive", "all"), "all"),
