@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from models.calibrate import operating_points
-from models.classifier import Prediction
 from models.data import LabelledPost
 from models.labels import LABEL_IDS
 from models.normalize import folded
@@ -37,12 +36,12 @@ class WordList:
     version = "word list"
     thresholds: Final = dict.fromkeys(LABEL_IDS, 0.5)
 
-    def classify(self, texts: Sequence[str]) -> list[Prediction]:
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """1 or 0 for each label."""
         found = []
         for text in texts:
             read = folded(text)
-            found.append(Prediction({label: float(bool(re.search(_WORDS[label], read))) for label in LABEL_IDS}, []))
+            found.append({label: float(bool(re.search(_WORDS[label], read))) for label in LABEL_IDS})
         return found
 
 
@@ -62,16 +61,16 @@ class TfIdf:
             OneVsRestClassifier(LogisticRegression(C=10.0, max_iter=1_000, random_state=seed)),
         )
         self._model.fit([folded(post.text) for post in training], np.array([post.targets for post in training]))
-        scores = torch.from_numpy(self._scores([post.text for post in validation]))
+        scores = torch.from_numpy(self._probabilities([post.text for post in validation]))
         targets = torch.tensor([post.targets for post in validation])
         self.thresholds = operating_points(scores, targets)
 
-    def _scores(self, texts: Sequence[str]) -> Any:
+    def _probabilities(self, texts: Sequence[str]) -> Any:
         return self._model.predict_proba([folded(text) for text in texts])
 
-    def classify(self, texts: Sequence[str]) -> list[Prediction]:
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Probabilities of each label."""
         return [
-            Prediction({label: float(score) for label, score in zip(LABEL_IDS, row, strict=True)}, [])
-            for row in self._scores(texts)
+            {label: float(score) for label, score in zip(LABEL_IDS, row, strict=True)}
+            for row in self._probabilities(texts)
         ]

@@ -118,6 +118,21 @@ class Classifier:
     def classify(self, texts: Sequence[str], thresholds: Mapping[str, float] | None = None) -> list[Prediction]:
         """One prediction a text, in order. `thresholds` default to the checkpoint's operating points."""
         limits = thresholds or self.checkpoint.thresholds
+        found, carrier, sequences = self._read(texts)
+        flagged: dict[int, dict[str, float]] = defaultdict(dict)  # sequence → the labels it carries, and their limits
+        for i, scores in enumerate(found):
+            for column, label in enumerate(self.checkpoint.labels):
+                if scores[label] >= limits[label]:
+                    flagged[int(carrier[i, column])][label] = limits[label]
+        spans = self._spans(flagged, sequences)
+        return [Prediction(scores, sorted(spans.get(i, []))) for i, scores in enumerate(found)]
+
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """As `classify`, without looking for what carried them."""
+        return self._read(texts)[0]
+
+    def _read(self, texts: Sequence[str]) -> tuple[list[dict[str, float]], torch.Tensor, list[_Sequence]]:
+        """Steps 1 to 4: scores by text; the sequence that each text's score of each label is from; all sequences."""
         sequences = [sequence for i, text in enumerate(texts) for sequence in self._sequences(i, text)]
         order = sorted(range(len(sequences)), key=lambda i: len(sequences[i].ids))
         best = torch.full((len(texts), len(self.checkpoint.labels)), -1.0)
@@ -134,13 +149,7 @@ class Classifier:
                 carrier[owner][higher] = i
         columns = {label: self.checkpoint.labels.index(label) for label in LABEL_IDS}
         found = [{label: round(row[columns[label]], _DECIMALS) for label in LABEL_IDS} for row in best.tolist()]
-        flagged: dict[int, dict[str, float]] = defaultdict(dict)  # sequence → the labels it carries, and their limits
-        for i, scores_ in enumerate(found):
-            for label in LABEL_IDS:
-                if scores_[label] >= limits[label]:
-                    flagged[int(carrier[i, columns[label]])][label] = limits[label]
-        spans = self._spans(flagged, sequences)
-        return [Prediction(scores_, sorted(spans.get(i, []))) for i, scores_ in enumerate(found)]
+        return found, carrier, sequences
 
     def _sequences(self, owner: int, text: str) -> list[_Sequence]:
         read = plain(text)

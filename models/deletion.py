@@ -5,22 +5,22 @@ many pieces at random places. Both are read again, whole.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import numpy as np
 
 from models.classifier import Prediction
-from models.labels import LABEL_IDS
 
 _TRIES: Final = 3  # random removals a span set is held against
-_NO_SPANS: Final = dict.fromkeys(LABEL_IDS, 2.0)  # of a text read again only the scores count
 
 
 class Reader(Protocol):
     """models.classifier.Classifier."""
 
-    def classify(self, texts: Sequence[str], thresholds: Mapping[str, float] | None = None) -> list[Prediction]: ...
+    def classify(self, texts: Sequence[str]) -> list[Prediction]: ...
+
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]: ...
 
 
 def deletion_test(reader: Reader, texts: Sequence[str], seed: int = 1) -> dict[str, float]:
@@ -39,12 +39,12 @@ def deletion_test(reader: Reader, texts: Sequence[str], seed: int = 1) -> dict[s
                 cases.append((label, prediction.scores[label], rest, others))
     if not cases:
         return {"cases": 0, "drop": 0.0, "random_drop": 0.0, "more_than_random": 0.0}
-    read = reader.classify([text for _, _, rest, others in cases for text in (rest, *others)], _NO_SPANS)
+    read = reader.scores([text for _, _, rest, others in cases for text in (rest, *others)])
     drops, random_drops = [], []
     for i, (label, score, _, _) in enumerate(cases):
         first, *others_read = read[i * (_TRIES + 1) : (i + 1) * (_TRIES + 1)]
-        drops.append(score - first.scores[label])
-        random_drops.append(score - float(np.mean([one.scores[label] for one in others_read])))
+        drops.append(score - first[label])
+        random_drops.append(score - float(np.mean([one[label] for one in others_read])))
     more = np.array(drops) > np.array(random_drops)
     return {
         "cases": len(cases),

@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from models.classifier import Prediction
 from models.data import BENIGN_KINDS, LabelledPost
 from models.labels import DISTRESS, LABEL_IDS, VIOLATION_IDS
 from models.metrics import (
@@ -40,7 +39,7 @@ class Reader(Protocol):
     @property
     def thresholds(self) -> dict[str, float]: ...
 
-    def classify(self, texts: Sequence[str]) -> list[Prediction]: ...
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,12 @@ class Difference:
 def score(reader: Reader, posts: Sequence[LabelledPost]) -> Scored:
     """Read all posts once."""
     started = time.perf_counter()
-    predictions = reader.classify([post.text for post in posts])
+    scores = reader.scores([post.text for post in posts])
     seconds = time.perf_counter() - started
     return Scored(
         reader.version,
         posts,
-        np.array([[p.scores[label] for label in LABEL_IDS] for p in predictions]),
+        np.array([[one[label] for label in LABEL_IDS] for one in scores]),
         np.array([post.targets for post in posts]) > 0,
         np.array([reader.thresholds[label] for label in LABEL_IDS]),
         seconds,

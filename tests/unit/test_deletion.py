@@ -1,7 +1,7 @@
 """The deletion test tells spans that carry a score from spans that do not."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import given
@@ -18,7 +18,10 @@ class Told:
     def __init__(self, right: bool) -> None:
         self.right = right
 
-    def classify(self, texts: Sequence[str], thresholds: Mapping[str, float] | None = None) -> list[Prediction]:
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        return [one.scores for one in self.classify(texts)]
+
+    def classify(self, texts: Sequence[str]) -> list[Prediction]:
         found = []
         for text in texts:
             at = text.find("××")

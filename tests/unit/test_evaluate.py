@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.classifier import Classifier, Prediction
+from models.classifier import Classifier
 from models.data import LabelledPost
 from models.evaluate import evaluate
 from models.labels import LABEL_IDS
@@ -69,8 +69,8 @@ class Told:
     version = "told-1"
     thresholds: ClassVar = {**dict.fromkeys(LABEL_IDS, 0.5), "threat": 0.7}
 
-    def classify(self, texts: Sequence[str]) -> list[Prediction]:
-        return [Prediction({**dict.fromkeys(LABEL_IDS, 0.1), **json.loads(text)}, []) for text in texts]
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        return [{**dict.fromkeys(LABEL_IDS, 0.1), **json.loads(text)} for text in texts]
 
 
 def post(labels: Sequence[str], *, kind: str = "", pair: str = "", batch: str = "b", **scores: float) -> LabelledPost:
@@ -144,7 +144,7 @@ def test_it_measures_the_path_that_the_worker_uses(checkpoint: Path) -> None:
     classifier = Classifier.load(checkpoint, torch.float32)
     posts = [LabelledPost(text, frozenset(["insult"]), "b", "plain") for text in ("死ね", "今日はいい天気", "a" * 900)]
     report = evaluate(classifier, posts)
-    scores = [one.scores["insult"] for one in classifier.classify([post.text for post in posts])]
+    scores = [one["insult"] for one in classifier.scores([post.text for post in posts])]
     assert report["labels"]["insult"]["recall"] == pytest.approx(np.mean([s >= 0.5 for s in scores]), abs=1e-4)
     assert report["labels"]["insult"]["calibration_error"] == ece(scores, [1, 1, 1])
     assert json.loads(json.dumps(report)) == report
