@@ -59,8 +59,9 @@ chaos: $(STAMP)  ## kill workers and brokers, then check every record (SEED=n RU
 	tests/kafka/fetch.sh $(KAFKA_HOME)
 	$(BIN)/python -m tests.chaos $(foreach name,SEED RUNS KILLS POSTS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
-bench: $(STAMP)  ## throughput of classifier and worker in one run, as JSON
-	$(BIN)/python -m benchmarks.throughput
+bench: $(STAMP)  ## classifier, worker and loops by hand in one run on the same posts (PARTS=a,b QUICK=1); into runs/bench
+	tests/kafka/fetch.sh $(KAFKA_HOME)
+	$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)
 
 train: $(TRAIN_STAMP)  ## the shipped checkpoint from corpora and posts (CORPUS=dir RUN=dir); resumes after a kill
 	$(BIN)/python -m models.distill --corpus $(CORPUS) --out $(RUN)

@@ -13,7 +13,8 @@ from models.labels import LABEL_IDS
 # A miss's cost against a false alarm's: F-beta's beta squared. A missed inducement is the worst bug there is.
 MISS_COST: Final = {"suicide_inducement": 2.0, "distress": 2.0, "threat": 1.5}
 # Share of harmless validation posts that one label may flag: 8 labels, and of real posts nearly all are harmless.
-_ALARM_CAP: Final = dict.fromkeys(LABEL_IDS, 0.01) | {"suicide_inducement": 0.015, "distress": 0.015}
+# Insult is by far the commonest violation and leads to a warning first: at 1 % two insults in three were missed.
+_ALARM_CAP: Final = dict.fromkeys(LABEL_IDS, 0.01) | {"insult": 0.03, "suicide_inducement": 0.015, "distress": 0.015}
 _ENOUGH_POSITIVES: Final = 15
 _THRESHOLD_RANGE: Final = (0.2, 0.9)
 # Below these an operating point costs more than it finds. Distress is inducement's nearest neighbour: under 0.4 more

@@ -53,6 +53,8 @@ def mimamori(
 class WorkerProcess:
     """One replica. `with` waits until it is ready and ends it for sure."""
 
+    module = "workers.cli"  # tests/broker/faulty.py puts another before it
+
     def __init__(self, bootstrap: str, **settings: str) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="mimamori-worker-")
         self.log = Path(self._home.name) / "worker.log"
@@ -68,7 +70,7 @@ class WorkerProcess:
     def start(self) -> "WorkerProcess":
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli", "worker"],
+                [sys.executable, "-m", self.module, "worker"],
                 env=self._environment,
                 stdout=stream,
                 stderr=stream,

@@ -2,8 +2,8 @@
 
     1  commits take their offsets from workers.ledger (`LedgerConsumer`)
     2  the producer is idempotent and waits for all in-sync replicas (`IdempotentProducer`)
-    3  a table write gives its changelog record's future, so it can be awaited (`AuthorsTable`)
-    4  table access outside a stream iteration names its partition (`TableStore`)
+    3  a table write gives its changelog record's future, so it can be awaited (`table.AuthorsTable`)
+    4  table access outside a stream iteration names its partition (`table.TableStore`)
     5  records that arrive while a recovery ends are not thrown away (`ModerationApp`)
     6  a replica that may have an heir writes nothing more (`Membership`)
 
@@ -14,27 +14,24 @@ workers.agents.
 import asyncio
 import math
 import time
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from types import SimpleNamespace
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.produce import ProduceRequest
-from faust.streams import _current_event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import CrashingSupervisor
 
-from workers.errors import GuaranteeAtRisk
 from workers.events import Topic
 from workers.ledger import Ledger
 from workers.security import PLAINTEXT, Security
 from workers.security import of as security_of
 from workers.settings import Settings
+from workers.table import AuthorsTable
 from workers.topics import TopicsFile
 
 HEARTBEAT_SHARE: Final = 0.2  # of the session timeout
@@ -135,6 +132,7 @@ class LedgerConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.starts: dict[Any, int] = {}  # source partition that was never committed → where its log begins
+        self.sought_generation = -1  # the generation in which it is known where each source partition is read from
 
     def _new_consumer_thread(self) -> WatchedConsumerThread:
         return WatchedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -142,6 +140,7 @@ class LedgerConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Also seek what was never committed: aiokafka leaves it where it is, and what Faust fetched of it during the
         recovery and dropped would not come again."""
+        generation = self.app.consumer_generation_id
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if tp.topic in self.app.topics.acking_topics]
         never = [tp for tp in sources if self._committed_offset.get(tp) is None]
@@ -149,6 +148,7 @@ class LedgerConsumer(driver.Consumer):
         if never:
             self.starts = await self.earliest_offsets(*never)
             await self.seek_wait(self.starts)
+        self.sought_generation = generation
 
     def _new_offset(self, tp: Any) -> int | None:
         self._acked[tp].clear()
@@ -188,72 +188,6 @@ class ModerationApp(faust.App):
         """The changelog's own queue keeps Faust's behaviour: it is filled only while the flow is on."""
         size = self.conf.stream_buffer_maxsize
         self.tables._changelog_queue = super().FlowControlQueue(size, clear_on_resume=True)
-
-
-class AuthorsTable(faust.Table):
-    """Keeps the futures of the changelog records that are under way."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.under_way: list[Any] = []
-
-    def _on_changelog_sent(self, fut: Any) -> None:
-        # Faust takes the offset for how far the store has read; past an heir's rows that would be wrong.
-        if self.app.membership.holds:
-            super()._on_changelog_sent(fut)
-
-    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
-        future = super().send_changelog(*args, **kwargs)
-        self.under_way.append(future)
-        return future
-
-
-class _Event:
-    """Enough of an event for Faust to know which partition a table access belongs to."""
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self.message = SimpleNamespace(topic=topic, partition=partition)
-
-
-class TableStore:
-    """workers.pipeline.Store over the table, plus the wait for the changelog."""
-
-    def __init__(self, table: AuthorsTable, source_topic: str) -> None:
-        self._table = table
-        self._source_topic = source_topic
-        self._events: dict[int, _Event] = {}
-
-    @contextmanager
-    def _in_partition(self, partition: int) -> Iterator[None]:
-        # Faust keeps a weak reference only, so the event has to live here.
-        event = self._events.setdefault(partition, _Event(self._source_topic, partition))
-        token = _current_event.set(weakref.ref(event))
-        try:
-            yield
-        finally:
-            _current_event.reset(token)
-
-    def get(self, partition: int, key: str) -> bytes | None:
-        with self._in_partition(partition):
-            found: bytes | None = self._table.get(key.encode())
-            return found
-
-    def put(self, partition: int, key: str, value: bytes) -> None:
-        with self._in_partition(partition):
-            self._table[key.encode()] = value
-
-    def delete(self, partition: int, key: str) -> None:
-        with self._in_partition(partition):
-            self._table.pop(key.encode(), None)
-
-    async def flush(self) -> None:
-        """Every row put so far is in the changelog, acknowledged by all in-sync replicas."""
-        under_way, self._table.under_way = self._table.under_way, []
-        for future in under_way:
-            try:
-                await future
-            except Exception as error:  # noqa: BLE001 # whatever the client raises, the row is not there
-                raise GuaranteeAtRisk(f"the authors' changelog took no write: {type(error).__name__}") from None
 
 
 def credentials(security: Security) -> faust.SASLCredentials | faust.SSLCredentials | None:

@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -24,20 +24,21 @@ from models.checkpoint import SHIPPED
 from models.checkpoint import load as load_checkpoint
 from models.normalize import plain
 from workers import policy as policies
-from workers.backtest_source import Cluster, Taken, batches, from_files, progress, source_of
+from workers.backtest_source import Taken, from_cluster, from_files
 from workers.codec import decode_post, text_sha256
 from workers.comparison import Comparison, shown
+from workers.days import day_of, end_ms, start_ms
 from workers.decide import Context
 from workers.errors import BadRecord, UsageError, usable
 from workers.events import Topic, to_kafka_ms
 from workers.judge import Scored
 from workers.pipeline import Classifier
 from workers.policy import Policy
+from workers.reading import Cluster, batches, progress, source_of
 from workers.replay import Replay, Replayed, Unknown
 from workers.settings import Settings
 from workers.spool import Spool
 
-JAPAN: Final = timezone(timedelta(hours=9))
 _POSTS_AT_ONCE: Final = 256
 _NO_SPANS: Final = 2.0  # a threshold that no score reaches: spans are costly and not compared
 
@@ -76,16 +77,6 @@ class Order:
     json: Path | None = None
 
 
-def day(name: str, raw: str | None) -> date | None:
-    """A day of the command line; UsageError names the option."""
-    if raw is None:
-        return None
-    try:
-        return datetime.strptime(raw, "%Y-%m-%d").replace(tzinfo=JAPAN).date()
-    except ValueError:
-        raise UsageError(f"{name}: must be a day such as 2026-11-24") from None
-
-
 def run(settings: Settings, order: Order) -> int:
     """The whole command. Returns 0, or 1 where a record was bad, each named on stderr with its place."""
     _check(order)  # Step 1
@@ -96,16 +87,16 @@ def run(settings: Settings, order: Order) -> int:
     else:
         points, points_of = classifier.thresholds, classifier.version
     policy = policies.load(order.policy or settings.policy_file, points)
-    taken = Taken(Spool(), _end_ms(order.last), order.shadow)
+    taken = Taken(Spool(), end_ms(order.last) if order.last else None, order.shadow)
     try:
         backtest = Backtest(order, policy, points_of, taken)
         if order.decisions is not None:  # Step 2
             from_files(taken, order.decisions, order.reviews)
         else:
-            cluster = Cluster(settings)
+            cluster = Cluster(settings, "mimamori-backtest")
             sources = (Topic.DECISIONS, Topic.STAFF_REVIEWS, Topic.DEAD_LETTERS)
             asyncio.run(cluster.check(*sources, *((Topic.POSTS,) if classifier else ())))
-            cluster.past(taken)
+            from_cluster(taken, cluster)
             if classifier is not None:
                 backtest.classify(cluster, classifier)  # Step 3
         backtest.replay()  # Step 4
@@ -140,20 +131,6 @@ def _classifier(directory: Path, threads: int) -> Loaded:
     return Bert.load(directory)
 
 
-def _start_ms(first: date | None) -> int | None:
-    return None if first is None else to_kafka_ms(datetime(first.year, first.month, first.day, tzinfo=JAPAN))
-
-
-def _end_ms(last: date | None) -> int | None:
-    """The end of the day, excluded."""
-    start = _start_ms(last)
-    return None if start is None else start + 86_400_000
-
-
-def _day(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(JAPAN).date().isoformat()
-
-
 def _counted(versions: Counter[str]) -> str:
     """The commonest first."""
     return ", ".join(f"{shown(version)} ({count:,})" for version, count in versions.most_common(5)) or "none"
@@ -164,7 +141,8 @@ class Backtest:
 
     def __init__(self, order: Order, policy: Policy, points_of: str, taken: Taken) -> None:
         self._order, self._policy, self._points_of, self._taken = order, policy, points_of, taken
-        self._start_ms, self._end_ms = _start_ms(order.first), _end_ms(order.last)
+        self._start_ms = start_ms(order.first) if order.first else None
+        self._end_ms = end_ms(order.last) if order.last else None
         self.comparison = Comparison(order.samples, policy.version)
         self.not_compared: Counter[str] = Counter()
         self._before = self._reviews = self._unplaced = self._removals = self._reread = self._failed = 0
@@ -253,7 +231,7 @@ class Backtest:
         period = f" from {self._order.first or 'the beginning'} to {self._order.last or 'the end'}"
         if not self._order.first and not self._order.last:
             period = ""
-        there = f"; the last is of {_day(span[1])}" if span else ""
+        there = f"; the last is of {day_of(span[1])}" if span else ""
         if not span and any(self._taken.left_out):
             versions = ", ".join(shown(version) for version, _ in self._taken.left_out.most_common() if version)
             there = f"; --shadow takes those of shadow workers, of version {versions}"
@@ -276,7 +254,7 @@ class Backtest:
         named = order.policy or "the policy in force"
         yield f"policy: {named}, version {policy.version}; thresholds `model` are those of {self._points_of}"
         first, last = self._period()
-        yield f"period: {first} to {last}, days of Japan; history from {_day(self._span[0])} on"
+        yield f"period: {first} to {last}, days of Japan; history from {day_of(self._span[0])} on"
         yield f"recorded: policy {_counted(comparison.policies)}; model {_counted(comparison.models)}"
         if order.model is not None:
             yield f"model: {self._reread:,} posts were still retained and classified again"
@@ -291,7 +269,7 @@ class Backtest:
                 yield f"left out: {count:,} {_LEFT_OUT[what]}"
 
     def _period(self) -> tuple[str, str]:
-        first, last = _day(self._span[0]), _day(self._span[1])
+        first, last = day_of(self._span[0]), day_of(self._span[1])
         return str(self._order.first or first), str(self._order.last or last)
 
     def _left_out(self) -> dict[str, int]:
@@ -315,7 +293,7 @@ class Backtest:
                 "version": self._policy.version,
                 "thresholds_of": self._points_of,
             },
-            "period": {"from": first, "to": last, "history_from": _day(self._span[0])},
+            "period": {"from": first, "to": last, "history_from": day_of(self._span[0])},
             "reclassified": self._reread if self._order.model is not None else None,
             **self.comparison.as_json(),
             "removals_of_ignored_requests": self._removals,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from workers import __version__, cli_cases, cli_models
+from workers import __version__, cli_cases, cli_models, cli_report
 from workers.cli_models import checkpoint_errors, positive
 from workers.errors import Fault, MimamoriError, UsageError, usable
 
@@ -127,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("--shadow", metavar="VERSION", help="decisions of shadow workers of this policy version")
     backtest.add_argument("--samples", type=_whole, default=5, metavar="N", help="posts named for each kind of change")
     backtest.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    cli_report.add_to(add)
     cli_cases.add_to(add)
     return parser
 
@@ -214,8 +215,9 @@ def _redrive(arguments: argparse.Namespace) -> int:
 
 def _backtest(arguments: argparse.Namespace) -> int:
     from workers import backtest, settings
+    from workers.days import day
 
-    first, last = (backtest.day(f"--{name}", getattr(arguments, name)) for name in ("from", "to"))
+    first, last = (day(f"--{name}", getattr(arguments, name)) for name in ("from", "to"))
     given = {name: getattr(arguments, name) for name in backtest.Order.__dataclass_fields__ if hasattr(arguments, name)}
     with checkpoint_errors():
         return backtest.run(settings.load(), backtest.Order(first=first, last=last, **given))

@@ -59,7 +59,7 @@ def _handoff(arguments: argparse.Namespace) -> int:
         answer = handoff_view.as_html(made, reveal=arguments.reveal)
     else:
         answer = handoff_view.as_text(made, reveal=arguments.reveal)
-    _write(answer)
+    write(answer)
     return 0
 
 
@@ -71,11 +71,11 @@ def _evidence(arguments: argparse.Namespace) -> int:
         sources = [(_name(file), stack.enter_context(_opened(file))) for file in files]
         out = io.StringIO()
         code = evidence.run(sources, out, sys.stderr)
-    _write(out.getvalue().encode())
+    write(out.getvalue().encode())
     return code
 
 
-def _write(answer: bytes) -> None:
+def write(answer: bytes) -> None:
     """UTF-8 to stdout whatever the locale: a sheet is Japanese, and ids may be."""
     sys.stdout.buffer.write(answer)
     sys.stdout.buffer.flush()

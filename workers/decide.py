@@ -9,10 +9,11 @@
 No I/O, no clock, no Kafka.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from workers import care, cases, notices
+from workers import care, cases, notices, standing, strikes
 from workers.codec import decision_id, encode, make_id, output_id, text_sha256, to_utc
 from workers.events import (
     Action,
@@ -26,18 +27,16 @@ from workers.events import (
     from_kafka_ms,
     to_kafka_ms,
 )
-from workers.judge import Judgement, Scored, history, judge
-from workers.policy import MILD_TO_HARSH, Policy, Severity
+from workers.judge import Judgement, Scored, history, judge, may_have_forgotten
+from workers.policy import Policy, Severity
 from workers.state import (
     MAX_DECISION_IDS,
-    MAX_STRIKES,
     AuthorRow,
-    Case,
     Clock,
     Entry,
+    Finding,
     Output,
     PostRow,
-    Strike,
     changed,
     effect_between,
 )
@@ -69,7 +68,8 @@ def decide_post(
     """A revision not answered before. `scored` is None for a deletion."""
     policy = context.policy
     event_ms = min(to_kafka_ms(post.occurred_at), kafka_ms)
-    past = history(policy, author, event_ms, but=post.post_id if row else "")
+    known = _counted(policy, author, row, post, kafka_ms)
+    past = history(policy, author, event_ms, but=post.post_id if known else "")
     this_id = decision_id(post.post_id, post.revision, shadow_policy=policy.version if context.shadow else None)
     before = row or PostRow()
     draft = _Draft(context, author, before, post, source, kafka_ms, event_ms, this_id, past)
@@ -79,7 +79,14 @@ def decide_post(
         draft.deletion()
     else:
         draft.judged(scored)
-    return draft.entry(counts=row is None)
+    return draft.entry(kafka_ms, counts=not known)
+
+
+def _counted(policy: Policy, author: AuthorRow, row: PostRow | None, post: Post, kafka_ms: int) -> bool:
+    """Whether the author's count has this post already. Rows of harmless posts are forgotten, authors never."""
+    if row is not None and row.latest_revision:  # 0: a review made the row
+        return True
+    return post.event != "created" and (row is not None or may_have_forgotten(policy, author, kafka_ms))
 
 
 class _Draft:
@@ -103,6 +110,7 @@ class _Draft:
         self.source, self.event_ms, self.id, self.past = source, event_ms, this_id, past
         self.plain_id = decision_id(post.post_id, post.revision)  # as reviews name it, in shadow too
         self.at = from_kafka_ms(kafka_ms)
+        self.lately = care.lately_in_distress(self.policy, author, event_ms)
         self.decision: Decision | None = None
         self.outputs: list[Output] = []
         self.clocks_set: list[Clock] = []
@@ -115,13 +123,11 @@ class _Draft:
 
     def deletion(self) -> None:
         reasons = [self.policy.reason("deleted")]
-        if self._clear_clock() or self.row.standing is Action.REQUEST_REMOVAL:
+        if self.row.clock is not None or self.row.standing is Action.REQUEST_REMOVAL:
             reasons.append(self.policy.reason("settled"))
         self._decide(None, [], Action.NONE, "none", [], reasons)
-        self._update_open_case(reasons)
-        # These the author may still appeal; a platform that removed the post may report it as deleted.
-        if self.row.standing not in (Action.REMOVE, Action.SUSPEND, Action.TERMINATE):
-            self.row = changed(self.row, standing=Action.NONE, standing_id="")
+        self._tell_cases(reasons)
+        self._now(standing.after_deletion(self.row))
         self.row = changed(
             self.row,
             deleted=True,
@@ -131,10 +137,12 @@ class _Draft:
         )
 
     def judged(self, scored: Scored) -> None:
-        if self.row.deleted and self.row.standing is Action.REMOVE:  # posted anew
-            self.row = changed(self.row, standing=Action.NONE, standing_id="")
-        judgement = judge(self.policy, scored, self.past, self.post)
-        action, reasons = self._reconcile(judgement)
+        judged = judge(self.policy, scored, self.past, self.post)
+        judgement = care.considerate(self.policy, judged) if self.lately else judged
+        row, action, reasons = standing.reconcile(self.policy, standing.posted_anew(self.row), judgement)
+        if judgement is not judged:
+            reasons = [*reasons, self.policy.reason("considerate")]
+        self._now(changed(row, found=strikes.findings(self.author, self.row, self.post.post_id)))
         self._decide(scored, judgement.flagged, action, judgement.severity, judgement.clauses, reasons)
         self.row = changed(
             self.row,
@@ -146,36 +154,18 @@ class _Draft:
             in_distress=judgement.in_distress,
             last_ms=self.event_ms,
         )
+        self._note(judgement)
         if action is not Action.NONE:
             self._act(action, judgement)
-        if judgement.violations and not judgement.in_distress:
-            self._strike(judgement.violations)
         self._escalate(scored, judgement, reasons)
         if judgement.in_distress:
             self._care(scored)
 
-    # -- Step 3 ----------------------------------------------------------------------------------------------------
-
-    def _reconcile(self, judgement: Judgement) -> tuple[Action, list[str]]:
-        reasons = list(judgement.reasons)
-        standing = self.row.standing
-        stopped = (judgement.in_distress or not judgement.violations) and self._clear_clock()
-        # A request may have no clock: of staff to a person in distress, or one run out without authority to remove.
-        if stopped or (standing is Action.REQUEST_REMOVAL and not judgement.flagged):
-            if not judgement.violations:
-                reasons.append(self.policy.reason("settled"))
-            standing = Action.NONE
-            # A hold that follows at once still supersedes the request.
-            superseded = "" if judgement.action is Action.NONE else self.row.standing_id
-            self.row = changed(self.row, standing=Action.NONE, standing_id=superseded)
-        if not judgement.violations:
-            held = standing is Action.LIMIT_VISIBILITY and self.row.standing_automated
-            if held and not judgement.in_distress:
-                return Action.RESTORE, [*reasons, self.policy.reason("lifted")]
-            return Action.NONE, reasons
-        if standing is not Action.NONE and MILD_TO_HARSH.index(standing) >= MILD_TO_HARSH.index(judgement.action):
-            return Action.NONE, [*reasons, self.policy.reason("standing", action=standing.value)]
-        return judgement.action, reasons
+    def _now(self, row: PostRow) -> None:
+        """The row after a step that may have ended its clock."""
+        if self.row.clock is not None and row.clock is None:
+            self.clocks_cleared.append(self.row.clock)
+        self.row = row
 
     # -- Step 4 and 5 ------------------------------------------------------------------------------------------------
 
@@ -229,7 +219,8 @@ class _Draft:
 
     def _act(self, action: Action, judgement: Judgement) -> None:
         clocks = self.policy.data.clocks
-        asks = action is Action.REQUEST_REMOVAL
+        gentle = judgement.in_distress or self.lately
+        asks = action is Action.REQUEST_REMOVAL and not gentle  # no clock may act on a person in distress
         due_at = self.at + timedelta(hours=clocks.removal_hours) if asks else None
         appeal_until = None if action is Action.RESTORE else self.at + timedelta(days=clocks.appeal_days)
         clause = "" if action is Action.RESTORE else judgement.clause
@@ -251,24 +242,26 @@ class _Draft:
                 labels=judgement.violations,
                 due_at=due_at,
                 appeal_until=appeal_until,
-                in_distress=judgement.in_distress,
+                in_distress=gentle,
+                lifted=[standing.on_post(self.row)],
             ),
             due_at=due_at,
             reversible=action in (Action.WARN, Action.LIMIT_VISIBILITY, Action.REQUEST_REMOVAL, Action.RESTORE),
             appeal_until=appeal_until,
-            supersedes=[self.row.standing_id] if self.row.standing_id else [],
+            supersedes=standing.superseded(self.row, action, automated=True),
             policy_version=self.policy.version,
             model_version=self.context.model_version,
         )
         self._owe(Topic.ACTIONS, self.post.author_id, encode(record))
-        self._clear_clock()
-        lifted = action is Action.RESTORE
-        self.row = changed(
-            self.row,
-            standing=Action.NONE if lifted else action,
-            standing_id="" if lifted else record.action_id,
-            standing_automated=True,
+        now = standing.put(
+            changed(self.row, clock=None),
+            action,
+            record.action_id,
+            automated=True,
+            revision=self.post.revision,
+            asked=[judgement.label],
         )
+        self._now(now)
         if action is Action.SUSPEND:
             self.author = changed(self.author, suspended=True)
         if due_at is not None:
@@ -277,25 +270,20 @@ class _Draft:
             if not self.context.shadow:
                 self.clocks_set.append(clock)
 
-    def _clear_clock(self) -> bool:
-        clock = self.row.clock
-        if clock is None:
-            return False
-        self.clocks_cleared.append(clock)
-        self.row = changed(self.row, clock=None)
-        return True
-
-    def _strike(self, violations: list[str]) -> None:
-        kept = [s for s in self.author.strikes if s.post_id != self.post.post_id]
-        mine = next((s for s in self.author.strikes if s.post_id == self.post.post_id), None)
-        if mine is None:
-            strike = Strike(post_id=self.post.post_id, labels=violations, at_ms=self.event_ms, decision_id=self.id)
-        else:
-            strike = changed(mine, labels=list(dict.fromkeys([*mine.labels, *violations])))
-        strikes = sorted([*kept, strike], key=lambda s: (s.at_ms, s.post_id))[-MAX_STRIKES:]
-        self.author = changed(self.author, strikes=strikes)
+    def _note(self, judgement: Judgement) -> None:
+        """What the decision found; a post is one strike however often it is edited."""
+        if judgement.flagged:
+            finding = Finding(
+                revision=self.post.revision,
+                at_ms=self.event_ms,
+                labels=judgement.violations,
+                clause=judgement.clause,
+                strike=bool(judgement.violations) and not judgement.in_distress,
+            )
+            self.author, self.row = strikes.noted(self.author, self.row, self.post.post_id, self.plain_id, finding)
 
     def _escalate(self, scored: Scored, judgement: Judgement, reasons: list[str]) -> None:
+        groups: set[str] = set()
         for wanted in cases.wanted(
             self.policy,
             judgement.violations,
@@ -304,18 +292,16 @@ class _Draft:
             distress_priority=care.priority(self.policy, scored, self.post) if judgement.in_distress else None,
             imminent=scored.imminent,
             reports=self.post.reports,
+            watched=cases.current(self.policy, self.author, self.policy.data.distress.group, self.event_ms) is not None,
         ):
             self.author, case = cases.find_or_open(
                 self.policy, self.author, wanted, self.event_ms, self.at, self.post.post_id, self.id
             )
             dossier = cases.dossier(self.post, scored.scores, scored.spans, self.past, self.at)
-            self.row = changed(
-                self.row, dossier=encode(dossier), cases=cases.with_decision(self.row.cases, self.plain_id, case)
-            )
+            self.row = cases.joined(changed(self.row, dossier=encode(dossier)), self.plain_id, case)
             record = cases.record(
                 self.policy,
                 self.context.model_version,
-                wanted,
                 case,
                 dossier,
                 self.post.author_id,
@@ -324,34 +310,52 @@ class _Draft:
             )
             self.author, value = cases.sealed(self.author, record)
             self._owe(Topic.ESCALATIONS, case.case_id, value)
+            groups.add(wanted.group)
+        if not judgement.in_distress:
+            self._tell_cases(reasons, groups)
 
     def _still_held(self, judgement: Judgement) -> bool:
         """An edit out of a violation into distress: the hold stands and only a person may lift it."""
-        return judgement.in_distress and self.row.standing is Action.LIMIT_VISIBILITY
+        return judgement.in_distress and standing.on_post(self.row) is Action.LIMIT_VISIBILITY
 
-    def _update_open_case(self, reasons: list[str]) -> None:
-        for case in self.author.cases:
-            if case.post_id == self.post.post_id and case.status != "closed" and self.row.dossier:
-                updated: Case = changed(
-                    case,
-                    status="updated",
-                    decision_id=self.id,
-                    in_distress=case.in_distress or self.row.in_distress,
-                    due_ms=cases.due_ms(self.policy, case.priority, self.at, case.due_ms),
-                )
-                self.author = cases.replace(self.author, updated)
-                record = cases.follow_up(
-                    self.policy,
-                    self.context.model_version,
-                    updated,
-                    self.row.dossier,
-                    self.post.author_id,
-                    self.id,
-                    self.at,
-                    reasons,
-                )
-                self.author, value = cases.sealed(self.author, record)
-                self._owe(Topic.ESCALATIONS, case.case_id, value)
+    def _tell_cases(self, reasons: list[str], called: Collection[str] | None = None) -> None:
+        """The post's open cases hear that it is gone; with the groups `called`, others that nothing of theirs is left.
+
+        A hold that stands in spite of an edit still waits for the person.
+        """
+        post_id, in_distress = self.post.post_id, self.row.in_distress
+        held = standing.on_post(self.row) is Action.LIMIT_VISIBILITY
+        clean = self.plain_id not in self.row.found
+        for case in cases.hearing(self.author, self.row, post_id, called, clean=clean):
+            gone = called is None
+            updated = cases.heard(
+                self.policy,
+                case,
+                post_id,
+                self.id,
+                self.at,
+                in_distress=in_distress,
+                done=gone or not held,
+                gone=gone,
+            )
+            self.author = cases.replace(self.author, updated)
+            record = cases.follow_up(
+                self.policy,
+                self.context.model_version,
+                changed(updated, post_id=post_id, decision_id=self.id),
+                self.row.dossier or self._bare_dossier(),
+                self.post.author_id,
+                self.id,
+                self.at,
+                reasons,
+            )
+            self.author, value = cases.sealed(self.author, record)
+            self._owe(Topic.ESCALATIONS, case.case_id, value)
+
+    def _bare_dossier(self) -> bytes:
+        written = from_kafka_ms(self.row.last_ms)
+        post_id, revision = self.post.post_id, self.row.latest_revision
+        return encode(cases.bare_dossier(post_id, revision, written, self.past, self.at))
 
     def _care(self, scored: Scored) -> None:
         self.author, record = care.reach_out(
@@ -359,14 +363,17 @@ class _Draft:
         )
         self._owe(Topic.CARE, self.post.author_id, encode(record))
 
-    def entry(self, *, counts: bool) -> Entry:
+    def entry(self, kafka_ms: int, *, counts: bool) -> Entry:
         """Close the draft."""
         row = changed(
             self.row,
             version=self.row.version + 1,
             decision_ids=[*self.row.decision_ids, self.plain_id][-MAX_DECISION_IDS:],
         )
-        author = changed(self.author, posts=self.author.posts + 1) if counts else self.author
+        author = self.author
+        if not author.posts:
+            author = changed(author, since_ms=kafka_ms)
+        author = changed(author, posts=author.posts + 1) if counts else author
         return Entry(
             source=source_name(self.source),
             content=content_of(self.post),

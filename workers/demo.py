@@ -28,6 +28,7 @@ from rich.console import Console
 
 from models.labels import DISTRESS
 from workers import topics as topics_module
+from workers.cases import record_id
 from workers.demo_view import View
 from workers.embedded import PARTITIONS, EmbeddedKafka
 from workers.errors import Unavailable, usable
@@ -71,7 +72,7 @@ class Account:
     actions: dict[str, str] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)  # by action id
     settled: dict[str, int] = field(default_factory=dict)  # post → its latest revision that leaves no request standing
-    escalations: set[str] = field(default_factory=set)
+    escalations: dict[str, tuple[str, str]] = field(default_factory=dict)  # id → post, case
     care: set[str] = field(default_factory=set)
 
     def take(self, topic: Topic, record: dict[str, Any]) -> None:
@@ -91,17 +92,26 @@ class Account:
                     record["decision_id"], record["post_id"], _epoch(record["due_at"])
                 )
         elif topic is Topic.ESCALATIONS:
-            self.escalations.add(record["escalation_id"])
+            self.escalations[record["escalation_id"]] = (record["post_id"], record["case_id"])
         elif topic is Topic.CARE:
             self.care.add(record["care_id"])
         else:
             self.dead.add((record["source"]["partition"], record["source"]["offset"]))
 
     def overdue(self, now: float) -> bool:
-        """Whether a request that ran out by `now` still waits for its removal: its author did not settle it."""
+        """Whether a request that ran out by `now` still waits for its removal, or for a person: nobody settled it."""
         return any(
-            request.due < now and self.decisions.get(request.decision_id, 0) >= self.settled.get(request.post_id, 0)
-            for request in self.requests.values()
+            request.due < now
+            and self.decisions.get(request.decision_id, 0) >= self.settled.get(request.post_id, 0)
+            and not self._asked(action_id, request)
+            for action_id, request in self.requests.items()
+        )
+
+    def _asked(self, action_id: str, request: Request) -> bool:
+        """Whether its clock led to a person, as where its author was lately in distress."""
+        return any(
+            post_id == request.post_id and escalation_id == record_id(action_id, case_id)
+            for escalation_id, (post_id, case_id) in self.escalations.items()
         )
 
     def accounted(self) -> bool:

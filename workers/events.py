@@ -161,7 +161,9 @@ class ModerationAction(Struct, frozen=True, kw_only=True, tag_field="schema", ta
     post_id: Annotated[str, Meta(description="the post concerned")]
     author_id: Annotated[str, Meta(description="the author concerned; also the record's key")]
     action: Annotated[Action, Meta(description="what the platform must do")]
-    clause: Annotated[str, Meta(description="id of the clause broken; empty for restore")]
+    clause: Annotated[
+        str, Meta(description="id of the clause broken; empty for restore, and where a person named none")
+    ]
     reasons: Annotated[list[str], Meta(description="why, in sentences of the policy file; never post text")]
     notice: Annotated[Notice, Meta(description="what the platform tells the author")]
     due_at: Annotated[Time | None, Meta(description="request_removal: when an unanswered request becomes remove")]
@@ -294,6 +296,9 @@ class Review(Struct, frozen=True, kw_only=True, tag_field="schema", tag="review/
     case_id: Annotated[Id | None, Meta(description="the case reviewed; this or decision_id is there")] = None
     decision_id: Annotated[Id | None, Meta(description="the decision reviewed; this or case_id is there")] = None
     action: Annotated[Action | None, Meta(description="with change_action: what to do instead")] = None
+    clause: Annotated[
+        Id | None, Meta(description="with change_action: id of the policy's clause that the action goes by")
+    ] = None
     requested_by: Annotated[str, Meta(max_length=64, description="staff, author, victim, moj_jinken, police …")] = (
         "staff"
     )

@@ -5,13 +5,9 @@ reading direction stand as ［U+202E］. The page loads nothing, runs nothing, a
 when asked; on paper they are there.
 """
 
-import base64
-import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
-from html import escape
 from itertools import pairwise
 from typing import Final
 
@@ -19,6 +15,7 @@ import msgspec
 
 from workers.forms import Basis, Note, Source
 from workers.handoff import Entry, Sheet
+from workers.page import attribute, head, unseen, visible
 
 TO_FILL_IN: Final = "（担当者が記入）"
 BASES: Final[dict[Basis, str]] = {
@@ -26,7 +23,6 @@ BASES: Final[dict[Basis, str]] = {
     "authority": "官公庁などの案内",
     "document": "本プロジェクトの資料だけ",
 }
-_JOINERS: Final = "\u200c\u200d"  # written in plain emoji and in some scripts
 _STYLE: Final = """
 @page { size: A4; margin: 15mm }
 :root { color-scheme: light }
@@ -50,7 +46,7 @@ tr, .internal { break-inside: avoid } tr.long { break-inside: auto }
 def as_json(made: Sheet) -> bytes:
     """Indented UTF-8 JSON; what a terminal would obey or hide is escaped, which JSON allows anywhere in a string."""
     text = msgspec.json.format(msgspec.json.encode(made), indent=2).decode()
-    return ("".join(json.dumps(one)[1:-1] if _unseen(one) else one for one in text) + "\n").encode()
+    return ("".join(json.dumps(one)[1:-1] if unseen(one) else one for one in text) + "\n").encode()
 
 
 def as_text(made: Sheet, *, reveal: bool) -> bytes:
@@ -61,18 +57,6 @@ def as_text(made: Sheet, *, reveal: bool) -> bytes:
 def as_html(made: Sheet, *, reveal: bool) -> bytes:
     """One page by itself; the post's words are folded in on a screen unless `reveal`."""
     return ("\n".join(_html_lines(made, reveal)) + "\n").encode()
-
-
-def visible(text: str) -> str:
-    """`text` on which nothing can act unseen; other characters stay as they are."""
-    text = text.replace("\r\n", "\n")
-    return "".join(f"［U+{ord(one):04X}］" if _unseen(one) else one for one in text)
-
-
-def _unseen(character: str) -> bool:
-    if character in "\n\t" or character in _JOINERS:
-        return False
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _caution(made: Sheet) -> str:
@@ -137,15 +121,9 @@ def _text_value(entry: Entry, reveal: bool) -> str:
 
 
 def _html_lines(made: Sheet, reveal: bool) -> Iterator[str]:
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    yield '<!doctype html>\n<html lang="ja">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    yield '<meta name="referrer" content="no-referrer">\n<meta name="robots" content="noindex">'
-    yield '<meta name="viewport" content="width=device-width">'
-    yield f"<title>{_attribute(made.name)} {_attribute(made.title)}</title>\n<style>{_STYLE}</style>"
-    yield "</head>\n<body>\n<main>"
-    form = _attribute(made.form_url)
+    yield head(f"{made.name} {made.title}", _STYLE)
+    yield "<body>\n<main>"
+    form = attribute(made.form_url)
     yield f"<header>\n<h1>{_safe(made.name)}</h1>\n<p>{_safe(made.title)}</p>"
     yield f'<p>フォーム: <a href="{form}" rel="noopener noreferrer">{form}</a></p>'
     yield f'<p class="caution">{_safe(_caution(made))}</p>\n</header>'
@@ -162,7 +140,7 @@ def _html_lines(made: Sheet, reveal: bool) -> Iterator[str]:
         basis = f'<td class="basis">{BASES[entry.basis]} {_references(entry.source, number)}</td>'
         long = ' class="long"' if entry.masked else ""
         label = f'<th scope="row">{_safe(entry.label)}{hint}</th>'
-        yield f'<tr id="field-{_attribute(entry.id)}"{long}>{label}<td>{_value(entry, reveal)}</td>{basis}</tr>'
+        yield f'<tr id="field-{attribute(entry.id)}"{long}>{label}<td>{_value(entry, reveal)}</td>{basis}</tr>'
     yield "</tbody>\n</table>"
     if made.left_out:
         yield f"<p>この窓口には伝えない区分: {_safe('、'.join(made.left_out))}</p>"
@@ -172,7 +150,7 @@ def _html_lines(made: Sheet, reveal: bool) -> Iterator[str]:
     yield '</dl>\n</section>\n<section class="sources" aria-labelledby="sources">\n<h2 id="sources">出典</h2>\n<ol>'
     for key, source in made.sources.items():
         address = f" {_safe(source.url)}" if source.url else ""
-        yield f'<li id="source-{_attribute(key)}">{_safe(_told(source))}{address}</li>'
+        yield f'<li id="source-{attribute(key)}">{_safe(_told(source))}{address}</li>'
     yield "</ol>\n</section>\n</main>\n</body>\n</html>"
 
 
@@ -206,14 +184,9 @@ def _note(note: Note, number: dict[str, int]) -> str:
 
 
 def _references(keys: list[str], number: dict[str, int]) -> str:
-    return "".join(f'<a href="#source-{_attribute(key)}">[{number[key]}]</a>' for key in keys)
+    return "".join(f'<a href="#source-{attribute(key)}">[{number[key]}]</a>' for key in keys)
 
 
 def _safe(text: str) -> str:
     """As content."""
-    return re.sub("(?:［U\\+[0-9A-F]{4,6}］)+", r'<span class="invisible">\g<0></span>', _attribute(text))
-
-
-def _attribute(text: str) -> str:
-    """Inside an attribute in double quotes, or a title."""
-    return escape(visible(text), quote=True)
+    return re.sub("(?:［U\\+[0-9A-F]{4,6}］)+", r'<span class="invisible">\g<0></span>', attribute(text))

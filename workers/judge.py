@@ -37,6 +37,7 @@ class Judgement:
     clauses: list[str]
     human: bool
     reasons: list[str]
+    label: str = ""  # the violation whose rung was taken
 
 
 def history(policy: Policy, author: AuthorRow, event_ms: int, *, but: str = "") -> History:
@@ -58,6 +59,12 @@ def history(policy: Policy, author: AuthorRow, event_ms: int, *, but: str = "") 
         confirmed=sum(s.confirmed for s in standing),
         suspended=author.suspended,
     )
+
+
+def may_have_forgotten(policy: Policy, author: AuthorRow, kafka_ms: int) -> bool:
+    """Whether rows of this author's harmless posts can be gone: none is before the author was known for that long."""
+    remember_ms = policy.data.windows.remember_days * _MS_PER_DAY
+    return author.posts > 0 and kafka_ms - author.since_ms >= remember_ms
 
 
 def judge(policy: Policy, scored: Scored, past: History, post: Post) -> Judgement:
@@ -103,7 +110,7 @@ def judge(policy: Policy, scored: Scored, past: History, post: Post) -> Judgemen
     reasons += _circumstances(policy, scored, post, flagged)
     clauses = list(dict.fromkeys(policy.data.labels[label].clause for label in violations))
     clause = policy.data.labels[chosen].clause
-    return Judgement(flagged, violations, in_distress, severity, action, clause, clauses, human, reasons)
+    return Judgement(flagged, violations, in_distress, severity, action, clause, clauses, human, reasons, chosen)
 
 
 def _circumstances(policy: Policy, scored: Scored, post: Post, flagged: list[str]) -> list[str]:

@@ -53,6 +53,8 @@ class TopicSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             configs["retention.ms"] = str(self.retention_days * DAY_MS)
         if self.segment_bytes is not None:
             configs["segment.bytes"] = str(self.segment_bytes)
+        if self.cleanup == "compact":  # the changelog: its acknowledgements tell workers the brokers' time
+            configs["message.timestamp.type"] = "LogAppendTime"
         return configs
 
 
@@ -187,6 +189,7 @@ class ClusterView:
 
     brokers: int
     topics: Mapping[str, FoundTopic]
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from models.labels import DISTRESS
 from models.normalize import plain
 from workers import clocks, forget, reviews
 from workers.codec import DECODE_OF
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 
 CONTROL_TEXT: Final = "今日はいい天気ですね。"
 CLASSIFY_DEADLINE_SECONDS: Final = 60.0  # for one sub-batch; a hang ends the process
-
+_AT_STAKE: Final = frozenset((DISTRESS, "suicide_inducement"))  # signs that it may be now count beside these alone
 
 _MAY_CHANGE: Final = (Fault.UNKNOWN_SUBJECT, Fault.PROCESSING_FAILED, Fault.REVISION_CONFLICT)
 
@@ -67,6 +68,10 @@ class Classifier(Protocol):
     @property
     def version(self) -> str: ...
     def classify(self, texts: Sequence[str], thresholds: Mapping[str, float] | None = None) -> Sequence[Prediction]: ...
+
+
+class _NoScores(Exception):
+    """What the classifier raised instead of scores, by its type alone: its message may quote the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,16 @@ class Decoded:
 
     incoming: Incoming
     record: Post | Review | BadRecord
+
+    @property
+    def text(self) -> str | None:
+        """What there is to classify."""
+        return self.record.text if isinstance(self.record, Post) and self.record.event != "deleted" else None
+
+    @property
+    def characters(self) -> int:
+        """Its length."""
+        return len(self.text or "")
 
 
 class Pipeline:
@@ -125,7 +140,7 @@ class Pipeline:
 
     async def classify(self, batch: Sequence[Decoded]) -> list[Scored | BadRecord | None]:
         """Aligned with `batch`; None where there is nothing to classify. Runs in the executor under a deadline."""
-        texts = [d.record.text if isinstance(d.record, Post) and d.record.event != "deleted" else None for d in batch]
+        texts = [decoded.text for decoded in batch]
         wanted = [text for text in texts if text is not None]
         results = iter(await self._scored(wanted) if wanted else [])
         return [None if text is None else next(results) for text in texts]
@@ -133,22 +148,20 @@ class Pipeline:
     async def _scored(self, texts: list[str]) -> list[Scored | BadRecord]:
         try:
             return list(await self._in_executor(texts))
-        except GuaranteeAtRisk:
-            raise
-        except Exception as error:  # noqa: BLE001 # whatever the model raises, find the text that makes it
-            log.warning("classifying a batch failed", extra={"posts": len(texts), "error": type(error).__name__})
+        except _NoScores as error:  # whatever the model raised, find the text that makes it
+            log.warning("classifying a batch failed", extra={"posts": len(texts), "error": str(error)})
             if len(texts) > 1:
                 middle = len(texts) // 2
                 return [*await self._scored(texts[:middle]), *await self._scored(texts[middle:])]
-            await self._prove_classifier(type(error).__name__)
-            return [BadRecord(Fault.PROCESSING_FAILED, f"the classifier failed with {type(error).__name__}")]
+            await self._prove_classifier(str(error))
+            return [BadRecord(Fault.PROCESSING_FAILED, f"the classifier failed with {error}")]
 
     async def _prove_classifier(self, error: str) -> None:
         """One text failed. If a harmless text fails as well, the model is at fault and no record is."""
         try:
             await self._in_executor([CONTROL_TEXT])
-        except Exception as again:  # noqa: BLE001 # any failure here condemns the model
-            raise GuaranteeAtRisk(f"the classifier fails on every text ({error}, {type(again).__name__})") from None
+        except _NoScores as again:
+            raise GuaranteeAtRisk(f"the classifier fails on every text ({error}, {again})") from None
 
     async def _in_executor(self, texts: list[str]) -> list[Scored]:
         loop = asyncio.get_running_loop()
@@ -159,14 +172,23 @@ class Pipeline:
             raise GuaranteeAtRisk(f"the classifier took longer than {CLASSIFY_DEADLINE_SECONDS} s") from None
 
     def _score(self, texts: list[str]) -> list[Scored]:
+        try:
+            return self._predicted(texts)
+        except Exception as error:  # noqa: BLE001 # StopIteration, TimeoutError and the like mean other things to a future
+            raise _NoScores(type(error).__name__) from None
+
+    def _predicted(self, texts: list[str]) -> list[Scored]:
         policy = self.context.policy
         predictions = self._classifier.classify(texts, policy.thresholds)
         scored = []
         for text, prediction in zip(texts, predictions, strict=True):
+            if not policy.thresholds.keys() <= prediction.scores.keys():
+                raise ValueError("a label has no score")
             if not all(math.isfinite(score) and 0.0 <= score <= 1.0 for score in prediction.scores.values()):
                 raise ValueError("a score is not a probability")
             spans = [(int(start), int(end), str(label)) for start, end, label in prediction.spans]
-            scored.append(Scored(prediction.scores, spans, policy.imminent(plain(text).text)))
+            at_stake = not _AT_STAKE.isdisjoint(policy.flagged(prediction.scores))
+            scored.append(Scored(prediction.scores, spans, at_stake and policy.imminent(plain(text).text)))
         return scored
 
     # -- Step 4 ------------------------------------------------------------------------------------------------------
@@ -341,13 +363,16 @@ class Pipeline:
         entry = self._row(Entry, partition, key)
         row_key = post_key(author_id, post_id)
         row = self._row(PostRow, partition, row_key)
+        author = self._row(AuthorRow, partition, author_key(author_id)) or AuthorRow()
         if entry is None:
-            entry = clocks.fire(self.context, row, author_id, post_id, clock)
+            entry = clocks.fire(self.context, author, row, author_id, post_id, clock)
             if entry is None:
                 return []
             entry = with_moved(entry, row, {})
         self._store.put(partition, key, dump(entry))
         self._noted.setdefault(partition, []).append((key, ""))
+        if entry.effect.cases:
+            self._store.put(partition, author_key(author_id), dump(clocks.after(author, entry)))
         if row is not None and row.clock is not None and row.clock.action_id == clock.action_id:
             row = apply_post(row, entry)
         self._store.put(partition, row_key, dump(row or entry.post))
@@ -356,6 +381,11 @@ class Pipeline:
     def settle(self, partition: int, clock: Clock) -> None:
         """The clock's outputs were acknowledged."""
         self._drop_clock(partition, clock)
+
+    def touch(self, partition: int) -> None:
+        """Write the index of clocks again as it stands: its acknowledgement tells the brokers' time."""
+        index = self._row(BucketIndex, partition, clocks.INDEX_KEY)
+        self._store.put(partition, clocks.INDEX_KEY, dump(index or BucketIndex()))
 
 
 def _identity(record: Post | Review) -> tuple[str, str]:

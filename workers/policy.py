@@ -5,11 +5,10 @@ workers.policy_rules. Decides nothing about an author's state; workers.decide do
 """
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +30,7 @@ from workers.policy_data import (
     Severity,
 )
 from workers.policy_problem import Lines, Problem
+from workers.signs import Signs
 
 __all__ = [  # what a policy is made of, for those who decide by one
     "MILD_TO_HARSH",
@@ -58,13 +58,12 @@ class Policy:
     thresholds: dict[str, float]
 
     @cached_property
-    def _imminent(self) -> list[re.Pattern[str]]:
-        """Each by itself: joined, their flags and group numbers would mix."""
-        return [re.compile(sign) for sign in self.data.imminent_signs]
+    def _signs(self) -> Signs:
+        return signs_of(self.data)
 
     def imminent(self, plain_text: str) -> bool:
         """Whether normalised text shows a sign that it may be now."""
-        return any(sign.search(plain_text) for sign in self._imminent)
+        return self._signs.seen_in(plain_text)
 
     def flagged(self, scores: dict[str, float]) -> list[str]:
         """Labels at or over their thresholds, in the labels' order; a label whose clause is off is never flagged."""
@@ -181,11 +180,24 @@ def _readable(raw: dict[str, Any], faulty: set[str]) -> tuple[PolicyFile, frozen
 
     So one mistake does not hide the others: what can be read is still checked.
     """
-    names = PolicyFile.__struct_fields__
-    missed = frozenset(name for name in names if name not in raw or name in faulty)
+    fields = msgspec.structs.fields(PolicyFile)
+    missed = frozenset(one.name for one in fields if one.name in faulty or (one.required and one.name not in raw))
     default = policy_source.read(read(None)[0]).raw if missed else {}
+    names = [one.name for one in fields if one.name in missed or one.name in raw]
     whole = {name: default[name] if name in missed else raw[name] for name in names}
     return msgspec.convert(whole, PolicyFile), missed
+
+
+def signs_of(data: PolicyFile) -> Signs:
+    """The signs that a policy file has."""
+    return Signs(data.imminent_words, data.imminent_signs, data.imminent_except)
+
+
+@cache
+def packaged_signs() -> frozenset[str]:
+    """The expressions of the packaged policy: the tests try them on hostile texts, a worker need not again."""
+    raw = policy_source.read(read(None)[0]).raw
+    return frozenset(signs_of(msgspec.convert(raw, PolicyFile)).expressions)
 
 
 def iso_minute(moment: datetime) -> str:

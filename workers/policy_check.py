@@ -7,14 +7,20 @@ workers.policy it tries the regular expressions in another process, and looks at
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from models.labels import LABEL_IDS
 from workers import policy as policies
-from workers import policy_probe, policy_rules
+from workers import policy_probe, policy_rules, signs
 from workers.policy import Examined, Policy
-from workers.policy_data import Ladder
-from workers.policy_problem import Problem
+from workers.policy_data import Ladder, PolicyFile
+from workers.policy_problem import Place, Problem
+
+_SIGNS: Final = {"imminent_words", "imminent_signs", "imminent_except"}
+_NARROWER: Final = {
+    "imminent_signs": "Name what makes it imminent.",
+    "legal_reviewers": "Name what only the ids of legal staff have.",
+}
 
 
 def examine(path: Path | None, operating_points: dict[str, float], today: date) -> Examined:
@@ -27,18 +33,33 @@ def examine(path: Path | None, operating_points: dict[str, float], today: date) 
 
 
 def _signs(found: Examined) -> Iterator[Problem]:
-    """Signs that match ordinary texts, or that would hold up the worker."""
-    if found.data is None or "imminent_signs" in found.unreadable:
+    """Signs that match ordinary texts, or that would hold up the worker. Those of the packaged file are tested."""
+    if found.data is None or _SIGNS & found.unreadable:
         return
-    signs, bad = found.data.imminent_signs, {one.place for one in found.problems}
-    tried = [number for number in range(len(signs)) if ("imminent_signs", number) not in bad]
-    for index, finding in policy_probe.probe([signs[number] for number in tried]).items():
-        what = f"`{signs[tried[index]]}` matches ordinary texts"
-        remedy = "Name what makes it imminent."
+    tried = [one for one in _expressions(found.data, found.problems) if one[2] not in policies.packaged_signs()]
+    for index, finding in policy_probe.probe([whole for _, _, whole in tried]).items():
+        place, written, _ = tried[index]
+        what = f"`{written}` matches ordinary texts"
+        remedy = _NARROWER.get(str(place[0]), "Name what makes it no sign.")
         if finding == "slow":
-            what = f"`{signs[tried[index]]}` takes far too long on some texts, and the worker would hang"
+            what = f"`{written}` takes far too long on some texts, and the worker would hang"
             remedy = "Let no two repetitions compete for the same letters: (a+)+ is a+, .*.* is .*"
-        yield Problem(("imminent_signs", tried[index]), what, remedy)
+        yield Problem(place, what, remedy)
+
+
+def _expressions(data: PolicyFile, problems: list[Problem]) -> Iterator[tuple[Place, str, str]]:
+    """Place, as written, and put together: of all expressions with nothing wrong in them or in their words."""
+    bad = {one.place for one in problems}
+    pieces: dict[str, str] = {}
+    for name, piece in data.imminent_words.items():
+        if ("imminent_words", name) not in bad and set(signs.names(piece)) <= pieces.keys():
+            pieces[name] = signs.expand(piece, pieces)
+    for section, written in (("imminent_signs", data.imminent_signs), ("imminent_except", data.imminent_except)):
+        for number, one in enumerate(written):
+            if (section, number) not in bad and set(signs.names(one)) <= pieces.keys():
+                yield (section, number), one, signs.expand(one, pieces)
+    if data.legal_reviewers is not None and ("legal_reviewers",) not in bad:
+        yield ("legal_reviewers",), data.legal_reviewers, data.legal_reviewers
 
 
 def _days(found: Examined, today: date) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from models.labels import LABEL_IDS, VIOLATION_IDS
 from workers.events import Action, Priority
 
 Severity = Literal["none", "borderline", "serious", "grave"]
+Regime = Literal["designated", "voluntary"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("none", "borderline", "serious", "grave")
 MILD_TO_HARSH: Final = (
     Action.NONE,
@@ -46,7 +47,10 @@ REASONS: Final[dict[str, dict[str, Any]]] = {
     "human": {},
     "review": {"verdict": ""},
     "second_person": {},
+    "legal_person": {},
+    "not_suspended": {},
     "care_recent": {},
+    "considerate": {},
 }
 
 Probability = Annotated[float, Meta(gt=0.0, lt=1.0)]
@@ -137,6 +141,9 @@ class Windows(_Data, frozen=True):
     remember_days: Annotated[
         int, Meta(ge=30, le=3_650, description="days for which a revision's outputs are kept for redelivery")
     ]
+    distress_days: Annotated[
+        Days, Meta(description="days after a post in distress in which its author gets gentle words and no deadline")
+    ] = 14
 
 
 class Clocks(_Data, frozen=True):
@@ -222,7 +229,10 @@ class PolicyFile(_Data, frozen=True):
     windows: Annotated[Windows, Meta(description="how long things count")]
     clocks: Annotated[Clocks, Meta(description="deadlines")]
     reports_raise: Annotated[ReportsRaise, Meta(description="reports by users raise a case's priority")]
-    imminent_signs: Annotated[list[str], Meta(description="regular expressions on normalised text: it may happen now")]
+    imminent_signs: Annotated[
+        list[str],
+        Meta(description="regular expressions on normalised text: it may happen now; {name} is one of imminent_words"),
+    ]
     reasons: Annotated[
         dict[str, str],
         Meta(description="the words of each reason", extra_json_schema=_keys(tuple(sorted(REASONS)), all_needed=True)),
@@ -245,12 +255,47 @@ class PolicyFile(_Data, frozen=True):
             extra_json_schema=_keys(tuple(NOTIFIED), all_needed=True),
         ),
     ]
-    notice_in_distress: Annotated[
-        NoticeText, Meta(description="instead of them where the author is in distress; no placeholders")
+    notices_in_distress: Annotated[
+        dict[Action, NoticeText],
+        Meta(
+            description="instead of them where the author is, or was lately, in distress; no placeholders",
+            extra_json_schema=_keys(MILD_TO_HARSH[1:], all_needed=True),
+        ),
     ]
-    resources_in_distress: Annotated[list[str], Meta(description="keys under `bodies` that this notice names")]
+    resources_in_distress: Annotated[list[str], Meta(description="keys under `bodies` that these notices name")]
     resources: Annotated[
         dict[str, list[str]],
         Meta(description="教育コンテンツ: links by label", extra_json_schema=_keys(LABEL_IDS, all_needed=False)),
     ]
     care: Annotated[CareText, Meta(description="the message to a person in distress")]
+    restored: Annotated[
+        dict[Action, NoticeText],
+        Meta(
+            description="instead of `restore` under `notices`, by the action that is taken back",
+            extra_json_schema=_keys(tuple(MILD_TO_HARSH[1:]), all_needed=False),
+        ),
+    ] = {}
+    unnamed_clause: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="what a notice cites where a person acts on what the model did not see, and names no clause",
+        ),
+    ] = "禁止事項"
+    legal_reviewers: Annotated[
+        str | None,
+        Meta(
+            description="regular expression found in the reviewer_id of legal staff, one of the two whom 解約 needs; "
+            "null: any two people"
+        ),
+    ] = None
+    regime: Annotated[
+        Regime | None, Meta(description="情報流通プラットフォーム対処法: designated by the ministry, or by choice")
+    ] = None
+    imminent_words: Annotated[
+        dict[str, str], Meta(description="pieces of the expressions in imminent_signs and imminent_except, by name")
+    ] = {}
+    imminent_except: Annotated[
+        list[str],
+        Meta(description="regular expressions of what is no sign (the past, others, stories): taken out of the text"),
+    ] = []

@@ -6,16 +6,16 @@ Each rule names the sections that it reads, so that a mistake in one section hid
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
 from models.labels import BY_ID, DISTRESS, VIOLATION_IDS
-from workers import policy_words
+from workers import policy_words, signs
 from workers.events import Action, Priority
 from workers.policy_data import MILD_TO_HARSH, REASONS, PolicyFile
-from workers.policy_problem import Place, Problem, choice
+from workers.policy_problem import Place, Problem, choice, word
 from workers.state import MAX_STRIKES
 
 Points = Mapping[str, float]
@@ -216,17 +216,56 @@ def _reasons(data: PolicyFile, _: Points) -> Iterator[Problem]:
 
 
 def _signs(data: PolicyFile, _: Points) -> Iterator[Problem]:
-    for number, sign in enumerate(data.imminent_signs):
-        place: Place = ("imminent_signs", number)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # what may mean something else in another Python
-                empty = re.search(sign, "")
-        except (re.error, RecursionError, OverflowError, Warning) as error:
-            yield Problem(place, f"`{sign}` is no regular expression: {error}", "Mend it, or put `\\` before a mark.")
-            continue
-        if empty:
-            yield Problem(place, f"`{sign}` matches every text", "Look for an empty branch, or for `*` and `?`.")
+    """Each word, sign and exception by itself; one that uses a word which is wrong already is left alone."""
+    pieces: dict[str, str] = {}
+    broken: set[str] = set()
+    for name, piece in data.imminent_words.items():
+        place: Place = ("imminent_words", name)
+        if not signs.NAME.fullmatch(name):
+            yield Problem(place, f"`{word(name)}` is no name of a word", "Use small letters and _ only.")
+        found = list(_expression(place, piece, pieces, broken, may_be_empty=True))
+        yield from found
+        if found or broken & set(signs.names(piece)):
+            broken.add(name)
+        else:
+            pieces[name] = signs.expand(piece, pieces)
+    for section, expressions in (
+        ("imminent_signs", data.imminent_signs),
+        ("imminent_except", data.imminent_except),
+    ):
+        for number, one in enumerate(expressions):
+            yield from _expression((section, number), one, pieces, broken, may_be_empty=False)
+
+
+def _expression(
+    place: Place, one: str, pieces: Mapping[str, str], broken: Collection[str], *, may_be_empty: bool
+) -> Iterator[Problem]:
+    if set(signs.names(one)) & set(broken):
+        return
+    try:
+        whole = signs.expand(one, pieces)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what may mean something else in another Python
+            empty = re.search(whole, "")
+    except KeyError as error:
+        remedy = f"{choice(error.args[0], pieces)} A word may hold those before it."
+        yield Problem(place, f"unknown word {{{error.args[0]}}}", remedy)
+        return
+    except ValueError:
+        what = f"grows over {signs.LONGEST_CHARACTERS:,} characters with its words in place"
+        yield Problem(place, what, "Use fewer words in words.")
+        return
+    except (re.error, RecursionError, OverflowError, Warning) as error:
+        yield Problem(place, f"`{one}` is no regular expression: {error}", "Mend it, or put `\\` before a mark.")
+        return
+    if empty and not may_be_empty:
+        yield Problem(place, f"`{one}` matches every text", "Look for an empty branch, or for `*` and `?`.")
+
+
+def _legal_reviewers(data: PolicyFile, _: Points) -> Iterator[Problem]:
+    if data.legal_reviewers is None:
+        return
+    yield from _expression(("legal_reviewers",), data.legal_reviewers, {}, (), may_be_empty=False)
 
 
 # The sections that a rule reads, and the rule.
@@ -245,10 +284,11 @@ RULES: Final[tuple[tuple[str, Rule], ...]] = (
     ("routes", _route_labels),
     ("resources", _resources),
     ("reasons", _reasons),
-    ("imminent_signs", _signs),
-    ("notices", lambda data, _: policy_words.notices(data)),
-    ("notices reasons notice_in_distress care", lambda data, _: policy_words.placeholders(data)),
-    ("notice_in_distress care", lambda data, _: policy_words.care(data)),
+    ("imminent_words imminent_signs imminent_except", _signs),
+    ("legal_reviewers", _legal_reviewers),
+    ("notices restored", lambda data, _: policy_words.notices(data)),
+    ("notices reasons notices_in_distress care", lambda data, _: policy_words.placeholders(data)),
+    ("notices_in_distress care", lambda data, _: policy_words.care(data)),
 )
 
 

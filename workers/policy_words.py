@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from workers.events import Action
-from workers.policy_data import NOTIFIED, REASONS, NoticeText, PolicyFile
+from workers.policy_data import MILD_TO_HARSH, NOTIFIED, REASONS, NoticeText, PolicyFile
 from workers.policy_problem import Place, Problem, choice, word
 
 NOTICE_FIELDS: Final = dict.fromkeys(("clause", "label", "due_at", "appeal_until"), "")
+_MEASURES: Final = MILD_TO_HARSH[1:]
+_REVERSIBLE: Final = (Action.WARN, Action.REQUEST_REMOVAL, Action.LIMIT_VISIBILITY)
 _FORMAT: Final = re.compile(r"[.0-9]{0,3}[a-z%]?")  # {threshold:.2f}; a width of a milliard would be written out
 _HOW_TO_APPEAL: Final = "異議|不服|申し立て|申立|appeal"
 
@@ -52,6 +54,11 @@ MUST_NOT: Final = (
     ),
     ("quote the post", "「|」|『|』|[{]|[}]|と書かれ|と書いて|投稿に"),
 )
+# What is not undone by itself is not told as if it were.
+MUST_NOT_FOR_GOOD: Final = (
+    "say that it is for a while",
+    "一時|しばらく|当面|当分|(確認|判断)する(あいだ|間)|確認中|見合わせ",
+)
 # The post stays where it is, and nobody is told.
 MUST_NOT_IN_CARE: Final = (
     ("ask to take the post down", "削除|消し|消す|非表示|取り下げ"),
@@ -67,10 +74,14 @@ def placeholders(data: PolicyFile) -> Iterator[Problem]:
     for action, text in data.notices.items():
         yield from _unfilled(("notices", action.value, "title"), text.title, {})
         yield from _unfilled(("notices", action.value, "body"), text.body, NOTICE_FIELDS)
+    for action, text in data.restored.items():
+        yield from _unfilled(("restored", action.value, "title"), text.title, {})
+        yield from _unfilled(("restored", action.value, "body"), text.body, NOTICE_FIELDS)
     for name, words in data.reasons.items():
         yield from _unfilled(("reasons", name), words, REASONS.get(name, {}))
-    yield from _unfilled(("notice_in_distress", "title"), data.notice_in_distress.title, {})
-    yield from _unfilled(("notice_in_distress", "body"), data.notice_in_distress.body, {})
+    for action, text in data.notices_in_distress.items():
+        yield from _unfilled(("notices_in_distress", action.value, "title"), text.title, {})
+        yield from _unfilled(("notices_in_distress", action.value, "body"), text.body, {})
     yield from _unfilled(("care", "title"), data.care.title, {})
     yield from _unfilled(("care", "body"), data.care.body, {})
 
@@ -122,20 +133,21 @@ def notices(data: PolicyFile) -> Iterator[Problem]:
             yield Problem(("notices",), f"`{action}` is missing", f"Add {action}: with title and body.")
         else:
             yield from _notice(action, text)
+    for action, text in data.restored.items():
+        if action in (Action.NONE, Action.RESTORE):
+            yield Problem(("restored", action.value), "nothing that could be taken back", "Leave it out.")
+        yield from _restore(("restored", action.value), text)
     for action in data.notices:
         if action not in NOTIFIED:
             yield Problem(("notices", action.value), "nobody is told of this action", "Leave it out.")
 
 
 def _notice(action: Action, text: NoticeText) -> Iterator[Problem]:
-    place, used = ("notices", action.value, "body"), _used(text.body)
-    for empty in ("title", "body"):
-        if not getattr(text, empty).strip():
-            yield Problem(("notices", action.value, empty), "is empty", "Write what the author is to read.")
     if action is Action.RESTORE:
-        for name in sorted(used & NOTICE_FIELDS.keys()):
-            yield Problem(place, f"{{{name}}} would be empty: nothing stands against the author", "Leave it out.")
+        yield from _restore(("notices", action.value), text)
         return
+    place, used = ("notices", action.value, "body"), _used(text.body)
+    yield from _empty(("notices", action.value), text)
     if "clause" not in used:
         yield Problem(place, "does not name the clause", "Put {clause} where the notice says what the post breaks.")
     if "appeal_until" not in used:
@@ -148,18 +160,39 @@ def _notice(action: Action, text: NoticeText) -> Iterator[Problem]:
         yield Problem(place, "{due_at} would be empty: only request_removal has a deadline", "Leave it out.")
 
 
+def _restore(place: Place, text: NoticeText) -> Iterator[Problem]:
+    yield from _empty(place, text)
+    for name in sorted(_used(text.body) & NOTICE_FIELDS.keys()):
+        what = f"{{{name}}} would be empty: nothing stands against the author"
+        yield Problem((*place, "body"), what, "Leave it out.")
+
+
+def _empty(place: Place, text: NoticeText) -> Iterator[Problem]:
+    for empty in ("title", "body"):
+        if not getattr(text, empty).strip():
+            yield Problem((*place, empty), "is empty", "Write what the author is to read.")
+
+
 # -- distress ----------------------------------------------------------------------------------------------------------
 
 
 def care(data: PolicyFile) -> Iterator[Problem]:
-    """The message to a person in distress, and the notice of a hold beside distress, keep the musts and must-nots."""
+    """The message to a person in distress, and the notices of measures beside distress, keep musts and must-nots."""
     message = {("care", "title"): data.care.title, ("care", "body"): data.care.body}
     yield from _missing(message, (*MUST, *MUST_OFFER_A_PERSON))
     yield from _forbidden(message, (*MUST_NOT, *MUST_NOT_IN_CARE))
-    notice = data.notice_in_distress
-    hold = {("notice_in_distress", "title"): notice.title, ("notice_in_distress", "body"): notice.body}
-    yield from _missing(hold, MUST_OFFER_A_PERSON)
-    yield from _forbidden(hold, MUST_NOT)
+    for action in _MEASURES:
+        if action not in data.notices_in_distress:
+            yield Problem(("notices_in_distress",), f"`{action}` is missing", f"Add {action}: with title and body.")
+    for action, text in data.notices_in_distress.items():
+        place: Place = ("notices_in_distress", action.value)
+        if action not in _MEASURES:
+            yield Problem(place, "nobody in distress is told of this action so", "Leave it out.")
+            continue
+        yield from _empty(place, text)
+        told = {(*place, "title"): text.title, (*place, "body"): text.body}
+        yield from _missing(told, MUST_OFFER_A_PERSON)
+        yield from _forbidden(told, MUST_NOT if action in _REVERSIBLE else (*MUST_NOT, MUST_NOT_FOR_GOOD))
 
 
 def _missing(texts: dict[Place, str], rules: tuple[tuple[str, str, str], ...]) -> Iterator[Problem]:

@@ -149,7 +149,8 @@ class Replay:
             return Replayed(one, None, Unknown.FAILED, type(error).__name__)
         self._apply(decision.post_id, entry, decision.source)
         new = next(_DECISION.decode(out.value) for out in entry.outputs if out.topic is Topic.DECISIONS)
-        headless = row is None and decision.event == "edited" and not self._whole
+        unseen = row is None or not row.latest_revision  # a review may have made the row
+        headless = unseen and decision.event == "edited" and not self._whole
         return Replayed(one, new, Unknown.BEGAN_BEFORE if headless else None)
 
     def _as_recorded(self, decision: Decision) -> Scored | None:
@@ -191,11 +192,12 @@ class Replay:
         due = [(clock.due_ms, id) for id, (_, clock) in self._clocks.items() if clock.due_ms + CLOCK_GRACE_MS < now_ms]
         for due_ms, id in sorted(due):
             post_id, clock = self._clocks.pop(id)
-            entry = clocks.fire(self._context, self._rows.get(post_id), self._author_id, post_id, clock)
+            entry = clocks.fire(self._context, self._author, self._rows.get(post_id), self._author_id, post_id, clock)
             if entry is None:
                 continue
+            self._author = clocks.after(self._author, entry)
             self._rows[post_id] = entry.post
-            if entry.outputs:
+            if any(output.topic is Topic.ACTIONS for output in entry.outputs):
                 self.removals.append(due_ms)
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from models.checkpoint import SHIPPED
-from workers import security
+from workers import datadir, security
 from workers import topics as topics_module
 from workers.admin import Health, serve
 from workers.decide import Context
@@ -52,9 +52,14 @@ class Replica:
         if self.error is None:
             self.error = error
             log.critical("ending: a guarantee may not hold", exc_info=error)
+            self._look_at_store(error)
         threading.Thread(target=self._end, name="hard-exit", daemon=True).start()
         if self._worker is not None:
             self._worker.loop.call_soon_threadsafe(self._stop)
+
+    def _look_at_store(self, error: BaseException | None) -> None:
+        if datadir.condemn(self.settings.datadir, error):
+            log.critical("the store in MIMAMORI_DATADIR is damaged: the next start reads it again from the changelog")
 
     def _end(self) -> None:
         time.sleep(HARD_EXIT_SECONDS)
@@ -71,11 +76,13 @@ class Replica:
         signal.signal(signal.SIGTERM, self._ended_early)
         settings = self.settings
         topics = topics_module.load(topics_file(settings))
-        asyncio.run(
+        cluster = asyncio.run(
             topics_module.verify(
                 topics, settings.bootstrap_servers, settings.topic_prefix, settings.group, security.of(settings)
             )
         )
+        changelog = topics.changelog(settings.topic_prefix, settings.group)
+        datadir.claim(settings.datadir, {"changelog": changelog, "cluster": cluster})
         port, stop_serving = serve(settings.web_port, self.health, self.metrics)
         log.info("health and metrics", extra={"port": port})
         try:
@@ -89,6 +96,7 @@ class Replica:
         from models.classifier import Classifier
         from workers import app as apps
         from workers.agents import Loop
+        from workers.table import TableStore
 
         settings = self.settings
         torch.set_num_threads(settings.torch_threads)
@@ -102,7 +110,7 @@ class Replica:
         ledger = Ledger()
         app, table = apps.build(settings, topics, ledger)
         physical = {topic: topics.physical(topic, prefix=settings.topic_prefix) for topic in Topic}
-        store = apps.TableStore(table, physical[Topic.POSTS])
+        store = TableStore(table, physical[Topic.POSTS])
         executor = ThreadPoolExecutor(1, thread_name_prefix="classifier")
         pipeline = Pipeline(context, classifier, store, executor)
         loop = Loop(
@@ -154,8 +162,10 @@ class Replica:
         except SystemExit as ended:
             if ended.code and self.error is None:
                 self.error = GuaranteeAtRisk("Faust ended by itself")
+                self._look_at_store(self._worker.crash_reason)
         except BaseException as error:  # noqa: BLE001 # mapped to an exit code below
             self.error = self.error or error
+            self._look_at_store(error)
         if self.error is None:
             log.info("drained and stopped")
             return 0
@@ -193,9 +203,11 @@ class Replica:
             self._stop()
 
     def _watch(self) -> None:
-        """Ends the process when the event loop hangs or a batch passes its deadline."""
+        """Ends the process when the loop hangs, a batch passes its deadline, or a crash of Faust does not end it."""
         while True:
             time.sleep(WATCHDOG_SECONDS)
+            if self._worker.crashed:
+                self._end()
             deadline = self.health.batch_deadline
             late = deadline is not None and time.monotonic() > deadline
             if self.health.assigned and (late or self.health.not_live()):

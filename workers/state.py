@@ -14,7 +14,7 @@ a crash cuts off behind it is repeated from it, never computed again: the author
 offsets applied, so that repeating is harmless. Pure data, in MessagePack with field names, so fields can be added.
 """
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +27,7 @@ T = TypeVar("T")
 MAX_STRIKES: Final = 200  # an author with more is long past every ladder; the oldest go first
 MAX_CASES: Final = 50
 MAX_DECISION_IDS: Final = 50
+MAX_WAITING: Final = 100  # posts of one case; beyond them only a person closes it
 
 
 class _Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +59,27 @@ class Strike(_Row, frozen=True):
     confirmed: bool = False
 
 
+# What a post of a case waits for: to be looked at; a decision; a decision that a person asked for.
+Waits = Literal["look", "decide", "asked"]
+
+
+class Finding(_Row, frozen=True):
+    """What one decision flagged in a post, and what staff have said of it since."""
+
+    revision: int
+    at_ms: int  # event time
+    labels: list[str] = []  # violations; none beside distress alone
+    clause: str = ""
+    strike: bool = False  # counts against the author: not beside distress, unless a person confirmed it
+    confirmed: bool = False
+    cleared: list[str] = []  # labels that staff said were none
+
+    @property
+    def stands(self) -> list[str]:
+        """The violations that staff have not taken back."""
+        return [label for label in self.labels if label not in self.cleared]
+
+
 class Case(_Row, frozen=True):
     """The state of one case in the consultation queue."""
 
@@ -73,6 +95,7 @@ class Case(_Row, frozen=True):
     human: bool = False  # a person has to decide, whatever the latest post alone would call for
     due_ms: int = 0  # when a person must have looked; 0: one has
     head: str = ""  # hex SHA-256 of the case's last record, which the next one names
+    waiting: dict[str, Waits] | None = None  # the posts that nobody is through with; None: written before this was kept
 
 
 class AuthorRow(_Row, frozen=True):
@@ -83,6 +106,8 @@ class AuthorRow(_Row, frozen=True):
     cases: list[Case] = []
     care_ms: int | None = None
     suspended: bool = False
+    since_ms: int = 0  # Kafka's timestamp of the author's first record; 0: from before this was kept
+    distress_ms: int | None = None  # event time of the author's latest post in distress
     applied: dict[str, int] = {}
 
 
@@ -106,6 +131,13 @@ class PostRow(_Row, frozen=True):
     in_distress: bool = False
     terminate_first: str = ""
     last_ms: int = 0
+    more_cases: dict[str, list[str]] = {}  # decision → its cases beyond the first
+    found: dict[str, Finding] = {}  # decision → what it flagged; only of decisions that flagged something
+    standing_revision: int = 0  # the revision that `standing` was decided on
+    beside: Action = Action.NONE  # what stands on the post itself while `standing` is a measure against its author
+    beside_id: str = ""
+    asked: list[str] = []  # the labels that a request for removal is about
+    stopped: bool = False  # an appeal stopped the request's clock
 
 
 class Effect(_Row, frozen=True):
@@ -117,6 +149,8 @@ class Effect(_Row, frozen=True):
     cases: list[Case] = []
     care_ms: int | None = None
     suspended: bool | None = None
+    since_ms: int = 0
+    distress_ms: int | None = None
 
 
 class Entry(_Row, frozen=True):
@@ -206,6 +240,8 @@ def effect_between(before: AuthorRow, after: AuthorRow) -> Effect:
         cases=[case for case in after.cases if case not in before.cases],
         care_ms=after.care_ms if after.care_ms != before.care_ms else None,
         suspended=after.suspended if after.suspended != before.suspended else None,
+        since_ms=after.since_ms if after.since_ms != before.since_ms else 0,
+        distress_ms=after.distress_ms if after.distress_ms != before.distress_ms else None,
     )
 
 
@@ -216,12 +252,15 @@ def apply_effect(author: AuthorRow, effect: Effect, topic: str, offset: int) -> 
     moved = {case.case_id: case for case in effect.cases}
     cases = [moved.pop(case.case_id, case) for case in author.cases] + list(moved.values())
     care = [moment for moment in (author.care_ms, effect.care_ms) if moment is not None]
+    distress = [moment for moment in (author.distress_ms, effect.distress_ms) if moment is not None]
     return AuthorRow(
         posts=author.posts + effect.posts,
         strikes=sorted(strikes, key=lambda strike: (strike.at_ms, strike.post_id))[-MAX_STRIKES:],
         cases=cases[-MAX_CASES:],
         care_ms=max(care, default=None),
         suspended=author.suspended if effect.suspended is None else effect.suspended,
+        since_ms=author.since_ms or effect.since_ms,
+        distress_ms=max(distress, default=None),
         applied={**author.applied, topic: offset},
     )
 
@@ -245,11 +284,27 @@ def apply_post(stored: PostRow | None, entry: Entry) -> PostRow:
     if stored is None:
         return entry.post
     fields = {name: getattr(entry.post, name) for name in entry.moved}
-    if "cases" in fields:
-        fields["cases"] = dict([*(stored.cases | entry.post.cases).items()][-MAX_DECISION_IDS:])
+    for name in {"cases", "more_cases"} & fields.keys():
+        fields[name] = dict([*(getattr(stored, name) | fields[name]).items()][-MAX_DECISION_IDS:])
+    if "found" in fields and entry.post.version != stored.version + 1:
+        fields["found"] = _both(stored.found, entry.post.found)
     applied = {topic: max(offset, stored.applied.get(topic, -1)) for topic, offset in entry.post.applied.items()}
     row: PostRow = changed(stored, **fields, version=stored.version + 1, applied={**stored.applied, **applied})
     return row
+
+
+def _both(one: dict[str, Finding], other: dict[str, Finding]) -> dict[str, Finding]:
+    """What two steps know of a post's decisions; what staff said in either stands."""
+    found = one | other
+    for decision in one.keys() & other.keys():
+        a, b = one[decision], other[decision]
+        found[decision] = changed(
+            a,
+            strike=a.strike or b.strike,
+            confirmed=a.confirmed or b.confirmed,
+            cleared=list(dict.fromkeys([*a.cleared, *b.cleared])),
+        )
+    return dict([*found.items()][-MAX_DECISION_IDS:])
 
 
 def dump(row: Struct) -> bytes:

@@ -177,7 +177,7 @@ async def read_cluster(
 
 
 async def _read(admin: AIOKafkaAdminClient, names: Collection[str], configs: bool) -> ClusterView:
-    brokers = len((await admin.describe_cluster())["brokers"])
+    cluster = await admin.describe_cluster()
     # All topics are listed: to ask for one by name creates it where brokers create topics on demand.
     topics = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics() if topic["topic"] in names}
     values: dict[str, dict[str, str]] = {name: {} for name in topics}
@@ -188,13 +188,14 @@ async def _read(admin: AIOKafkaAdminClient, names: Collection[str], configs: boo
                 _raise_for(code, message, name, "reading its configuration")
                 values[name] = {entry[0]: entry[1] for entry in entries if entry[1] is not None}
     return ClusterView(
-        brokers,
+        len(cluster["brokers"]),
         {
             name: FoundTopic(
                 len(found), min((len(partition["replicas"]) for partition in found), default=0), values[name]
             )
             for name, found in topics.items()
         },
+        cluster.get("cluster_id") or "",
     )
 
 
@@ -300,15 +301,16 @@ async def _settled(look: Callable[[], Awaitable[Plan]], bootstrap: str) -> Plan:
     return left
 
 
-async def verify(wanted: TopicsFile, bootstrap: str, prefix: str, group: str, security: Security = PLAINTEXT) -> None:
+async def verify(wanted: TopicsFile, bootstrap: str, prefix: str, group: str, security: Security = PLAINTEXT) -> str:
     """A worker's check: every topic exists, the three that belong together have the file's partition count, and this
-    user may do with each what a worker does.
+    user may do with each what a worker does. Returns the cluster's id.
 
     Asks for metadata only, which a worker's rights and the embedded Kafka of the demo allow.
     """
     names = {topic: wanted.physical(topic, prefix=prefix, group=group) for topic in LOGICAL}
     async with connect(bootstrap, security) as admin:
-        found = (await read_cluster(admin, set(names.values()), bootstrap=bootstrap, configs=False)).topics
+        cluster = await read_cluster(admin, set(names.values()), bootstrap=bootstrap, configs=False)
+        found = cluster.topics
         missing = [name for name in names.values() if name not in found]
         if missing:
             raise TopicsError(
@@ -320,6 +322,7 @@ async def verify(wanted: TopicsFile, bootstrap: str, prefix: str, group: str, se
             if there != said:
                 raise TopicsError(f"{names[topic]} has {there} partitions and {wanted.path} says {said}")
         await check_rights(admin, bootstrap, security, worker_rights(names), {group: access.Right.READ})
+    return cluster.id
 
 
 def worker_rights(names: Mapping[str, str]) -> list[tuple[str, access.Right]]:

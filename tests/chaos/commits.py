@@ -7,7 +7,7 @@ those ends, whenever the sample was taken. Imports nothing of the product.
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.records import Log, Outputs, Violation, letter_id
+from tests.chaos.records import Log, Outputs, Violation, letter_id, of_its_decision
 from tests.chaos.snapshot import ACTIONS, CARE, DEAD_LETTERS, DECISIONS, ESCALATIONS, POSTS, Sample, Snapshot
 
 Place = tuple[str, int, int]  # topic, partition, offset
@@ -48,7 +48,7 @@ def _owed(log: Log, outputs: Outputs) -> dict[tuple[int, int], list[Place] | Non
     by_decision: dict[str, list[Place]] = defaultdict(list)
     for topic in (DECISIONS, ACTIONS, ESCALATIONS, CARE):
         for output in outputs[topic].values():
-            if output.body.get("cause", output.body["decision_id"]) == output.body["decision_id"]:
+            if of_its_decision(output):
                 first = output.copies[0]
                 by_decision[output.body["decision_id"]].append((topic, first.partition, first.offset))
     found: dict[tuple[int, int], list[Place] | None] = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tests.chaos.outputs import DISTRESS, Rules
-from tests.chaos.records import Log, Output, Outputs, Revision, Violation
+from tests.chaos.records import Log, Output, Outputs, Revision, Violation, of_its_decision
 from tests.chaos.snapshot import ACTIONS, CARE, DECISIONS, ESCALATIONS
 
 _DAY_MS = 86_400_000
@@ -88,7 +88,7 @@ def _written_in_order(log: Log, outputs: Outputs, topic: str) -> Iterator[Violat
     by_key: dict[bytes, list[tuple[int, int]]] = {}
     for output in outputs[topic].values():
         revision = log.revisions.get(output.body["decision_id"])
-        if revision is None or output.body.get("cause", output.body["decision_id"]) != output.body["decision_id"]:
+        if revision is None or not of_its_decision(output):
             continue
         first = output.copies[0]
         by_key.setdefault(first.key or b"", []).append((first.offset, revision.record.offset))

@@ -131,12 +131,14 @@ class World:
         }
         return str(self.write(ACTIONS, {**body, **more})["action_id"])
 
-    def escalation(self, decision_id: str, author: str, case: str, status: str = "open", label: str = "threat") -> None:
+    def escalation(
+        self, decision_id: str, author: str, case: str, status: str = "open", label: str = "threat", cause: str = ""
+    ) -> None:
         """A step of a case."""
         self.write(
             ESCALATIONS,
             {
-                "escalation_id": make_id(ESCALATIONS, decision_id, f"escalation:{case}"),
+                "escalation_id": make_id(ESCALATIONS, cause or decision_id, f"escalation:{case}"),
                 "case_id": case,
                 "status": status,
                 "decision_id": decision_id,

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from tests.chaos.records import Log, Output, Outputs, Violation, letter_place, make_id, milliseconds
+from tests.chaos.records import (
+    Log,
+    Output,
+    Outputs,
+    Violation,
+    letter_place,
+    make_id,
+    milliseconds,
+    of_its_decision,
+)
 from tests.chaos.snapshot import ACTIONS, CARE, DEAD_LETTERS, DECISIONS, ESCALATIONS
 
 DISTRESS: Final = "distress"
@@ -24,6 +33,7 @@ class Rules:
     groups: dict[str, str] = field(default_factory=dict)
     always: frozenset[str] = frozenset()
     strike_days: int = 90
+    distress_days: int = 14  # after a post in distress no clock removes anything of its author
     strikes_kept: int = 200  # an author's oldest go first
 
 
@@ -36,6 +46,7 @@ def check_outputs(log: Log, outputs: Outputs, rules: Rules, taken_ms: int) -> It
         if decision.id != make_id(decision.body.get("post_id", ""), decision.body.get("revision", 0)):
             yield Violation("id_wrong", decision.copies[0].place, DECISIONS)
     yield from _actions(log, outputs, taken_ms)
+    yield from _clocks_in_distress(outputs, rules)
     yield from _care(outputs)
     yield from _escalations(outputs, rules)
 
@@ -94,7 +105,7 @@ def _ran_out(request: Output | None, removal: Output) -> bool:
 
 def _clocks(log: Log, outputs: Outputs, by_cause: dict[str, list[Output]], taken_ms: int) -> Iterator[Violation]:
     """A request whose post was never heard of again has become a removal once its time was over."""
-    latest = {}
+    latest, asked = {}, _asked(outputs)
     for identity, revision in log.revisions.items():
         latest[revision.body["author_id"], revision.body["post_id"]] = identity
     for request in outputs[ACTIONS].values():
@@ -103,8 +114,47 @@ def _clocks(log: Log, outputs: Outputs, by_cause: dict[str, list[Output]], taken
             continue
         over = milliseconds(body["due_at"]) + _CLOCK_GRACE_MS < taken_ms
         last = latest.get((body["author_id"], body["post_id"])) == body["decision_id"]
-        if over and last and not by_cause.get(request.id):
+        if over and last and not by_cause.get(request.id) and request.id not in asked:
             yield Violation("clock_never_ran_out", request.id)
+
+
+def _asked(outputs: Outputs) -> set[str]:
+    """Requests whose clock led to no removal but to a person, by a record of the post's case."""
+    found = set()
+    for escalation in outputs[ESCALATIONS].values():
+        request = _request_behind(outputs, escalation)
+        if request is not None:
+            found.add(request.id)
+    return found
+
+
+def _request_behind(outputs: Outputs, escalation: Output) -> Output | None:
+    """The request whose clock ran out, where that is what a case's record was caused by."""
+    body = escalation.body
+    for request in outputs[ACTIONS].values():
+        of = request.body
+        same = of["action"] == "request_removal" and of["author_id"] == body["author_id"] and of["due_at"]
+        if same and escalation.id == make_id(ESCALATIONS, request.id, f"escalation:{body['case_id']}"):
+            return request
+    return None
+
+
+def _clocks_in_distress(outputs: Outputs, rules: Rules) -> Iterator[Violation]:
+    """No clock removes anything of a person who was lately in distress, as far as the log told by then."""
+    cries: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for decision in outputs[DECISIONS].values():
+        body = decision.body
+        if DISTRESS in body["flagged"]:
+            decided_ms = milliseconds(body["decided_at"])
+            cries[body["author_id"]].append((decided_ms, min(milliseconds(body["occurred_at"]), decided_ms)))
+    for removal in outputs[ACTIONS].values():
+        request = outputs[ACTIONS].get(removal.body["cause"])
+        if request is None or not request.body["due_at"]:
+            continue
+        due_ms = milliseconds(request.body["due_at"])
+        window_ms = rules.distress_days * _DAY_MS
+        if any(told_ms < due_ms <= cried_ms + window_ms for told_ms, cried_ms in cries[removal.body["author_id"]]):
+            yield Violation("clock_acted_in_distress", removal.id)
 
 
 def _care(outputs: Outputs) -> Iterator[Violation]:
@@ -134,7 +184,7 @@ def _escalations(outputs: Outputs, rules: Rules) -> Iterator[Violation]:
     cases: dict[tuple[str, str], set[str]] = defaultdict(set)
     for escalation in escalations.values():
         body, place = escalation.body, escalation.copies[0].place
-        if escalation.id != make_id(ESCALATIONS, body["decision_id"], f"escalation:{body['case_id']}"):
+        if not of_its_decision(escalation) and _request_behind(outputs, escalation) is None:
             yield Violation("id_wrong", place, ESCALATIONS)
         if body["decision_id"] not in decisions:
             yield Violation("escalation_of_no_decision", place)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from tests.chaos.snapshot import DEAD_LETTERS, DECISIONS, POSTS, Record, Snapshot
+from tests.chaos.snapshot import DEAD_LETTERS, DECISIONS, ESCALATIONS, POSTS, Record, Snapshot
 
 MALFORMED: Final = "malformed-"
 _ID_FIELD: Final = {
@@ -80,6 +80,14 @@ def make_id(*parts: str | int) -> str:
     """The contract's hash: SHA-256 of the parts as a JSON array, 32 hex characters."""
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_CHARACTERS]
+
+
+def of_its_decision(output: Output) -> bool:
+    """Whether the decision that an output names led to it, and not a clock that ran out later."""
+    body = output.body
+    if output.topic == ESCALATIONS:
+        return output.id == make_id(ESCALATIONS, body["decision_id"], f"escalation:{body['case_id']}")
+    return bool(body.get("cause", body["decision_id"]) == body["decision_id"])
 
 
 def milliseconds(moment: str) -> int:

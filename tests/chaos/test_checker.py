@@ -229,6 +229,17 @@ def _clock_ignored(world: World) -> None:
     world.action(decision, "c", "c-1", "request_removal", due_at=at(START_MS - 60_000))
 
 
+def _removed_in_distress(world: World) -> None:
+    """The author despaired while the request ran, and its clock removed the post all the same."""
+    post = world.post("created", "c", 1)
+    decision = world.decision(post, "insult", "request_removal")
+    due_at = at(post.timestamp_ms + 60_000)
+    asked = world.action(decision, "c", "c-1", "request_removal", due_at=due_at)
+    sad = world.decision(world.post("created", "c", 2), "distress", posts=1, insult=1)
+    world.care(sad, "c", {"title": "..."})
+    world.action(decision, "c", "c-1", "remove", cause=asked, supersedes=[asked])
+
+
 OUTPUT: Final = {
     "bytes_differ": _bytes_differ,
     "bytes_differ-care": _care_differs,
@@ -253,6 +264,7 @@ OUTPUT: Final = {
     "case_not_opened_once": _case_never_opened,
     "case_twice": _second_case,
     "clock_never_ran_out": _clock_ignored,
+    "clock_acted_in_distress": _removed_in_distress,
 }
 
 
@@ -396,6 +408,18 @@ def test_a_removal_by_its_clock_is_right() -> None:
         request["decision_id"], "c", "c-1", "remove", cause=request["action_id"], supersedes=[request["action_id"]]
     )
     assert kinds(world) == set()
+
+
+def test_a_clock_that_led_to_a_person_is_right() -> None:
+    """Where its author was lately in distress; another cause than a request's clock is none."""
+    world = honest()
+    _clock_ignored(world)
+    request = world.body(ACTIONS, 2)
+    world.escalation(request["decision_id"], "c", "case-c", label="insult", cause=request["action_id"])
+    assert kinds(world) == set()
+    warning = world.body(ACTIONS, 0)
+    world.escalation(warning["decision_id"], "a", "case-a", "updated", cause=warning["action_id"])
+    assert kinds(world) == {"id_wrong"}
 
 
 def test_a_late_revision_that_is_stale_is_right() -> None:

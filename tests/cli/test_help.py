@@ -9,7 +9,7 @@ from tests.harness import clean_environment, mimamori
 
 COMMANDS = (
     *("demo", "worker", "topics", "policy", "classify", "train", "evaluate", "redrive", "backtest"),
-    *("handoff", "evidence"),
+    *("handoff", "evidence", "report"),
 )
 HEAVY = ("torch", "transformers", "faust", "aiokafka", "confluent_kafka")
 

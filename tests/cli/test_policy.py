@@ -59,7 +59,8 @@ def test_every_problem_is_told_with_its_line(mine: Path) -> None:
         .replace("心配です", "残念です")
         .replace("気がかりです", "お知らせ")
     )
-    mine.write_text(text.replace("  - 今夜|", "  - (夜+)+$|今夜|"), "utf-8")
+    text = text.replace("imminent_signs:\n", "imminent_signs:\n  - (夜+)+$\n")
+    mine.write_text(text, "utf-8")
     done = mimamori("policy", "check", str(mine))
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr
@@ -70,7 +71,7 @@ def test_every_problem_is_told_with_its_line(mine: Path) -> None:
         [
             ("labels.insult.ladder", "cautoin"),
             ("windows.strike_dayz", "strike_dayz"),
-            ("imminent_signs[0]", "今夜"),
+            ("imminent_signs[0]", "夜+"),
             ("care.body", "つらい気持ちを書いて"),
         ],
         strict=True,

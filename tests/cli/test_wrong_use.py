@@ -276,7 +276,7 @@ def test_partitions_that_the_file_contradicts(worker: Run) -> None:
         ("", "object"),
         ("schema: policy/1\n", "policy.yml:1: `title` is missing"),
         (DEFAULT_POLICY.replace("policy/1", "policy/9"), "schema: unknown `policy/9`. Did you mean `policy/1`?"),
-        (DEFAULT_POLICY.replace("  - 今夜|", "  - (夜+)+$|今夜|"), "imminent_signs[0]: `(夜+)+$"),
+        (DEFAULT_POLICY.replace("imminent_signs:\n", "imminent_signs:\n  - (夜+)+$\n"), "imminent_signs[0]: `(夜+)+$"),
     ],
 )
 def test_bad_policy_file(worker: Run, tmp_path: Path, content: str, said: str) -> None:

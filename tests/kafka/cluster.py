@@ -75,6 +75,10 @@ class KafkaCluster:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def pid(self, node: int = 1) -> int:
+        """Of a running node's Java process."""
+        return self._running[node].pid
+
     def start(self, node: int | None = None) -> None:
         """Start all nodes, or one again after `kill`; returns when every running broker is in the metadata."""
         wanted = [node] if node is not None else list(self._ports)

@@ -66,7 +66,8 @@ class World:
         self.at_ms += by_ms
         self.offset += 1
         for author_id, post_id, clock in self.worker.due(0, self.at_ms - agents.CLOCK_GRACE_MS - 1):
-            self.removed += len(self.worker.fire(0, author_id, post_id, clock))
+            owed = self.worker.fire(0, author_id, post_id, clock)
+            self.removed += sum(output.topic is Topic.ACTIONS for output in owed)
             self.worker.settle(0, clock)
 
     def write(self, post_id: str, revision: int = 1, *, by_ms: int = HOUR_MS, scores: Any = (), **more: Any) -> Json:

@@ -13,7 +13,7 @@ from tests.unit.memory import (
     Json,
 )
 from tests.unit.past import HIDDEN, World, changed_actions, context, insults_from, policy_file, run
-from workers import backtest
+from workers import backtest, days
 from workers.errors import PolicyError, UsageError
 from workers.settings import Settings
 
@@ -195,7 +195,7 @@ def test_wrong_use_is_told_before_anything_is_read(order: Json, said: str) -> No
 @pytest.mark.parametrize("raw", ["2026-13-01", "2026-11-31", "yesterday", "", "2026-11-01T00:00:00Z"])
 def test_what_is_no_day(raw: str) -> None:
     with pytest.raises(UsageError, match="--to: must be a day such as 2026-11-24"):
-        backtest.day("--to", raw)
+        days.day("--to", raw)
 
 
 def test_a_policy_that_is_wrong(tmp_path: Path, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from workers import cases, codec
 from workers.cases import Wanted
 from workers.events import History, Priority, from_kafka_ms
 from workers.policy import Policy
-from workers.state import MAX_CASES, AuthorRow, Case, changed
+from workers.state import MAX_CASES, MAX_WAITING, AuthorRow, Case, PostRow, Waits, changed
 
 PAST = History(posts=3, strikes=1, strikes_by_label={"insult": 1}, confirmed=0, suspended=False)
 RIGHTS = Wanted("rights", ["insult"], Priority.P3, False, False, True)
@@ -77,6 +77,25 @@ def test_many_reports_make_it_p2_at_least(reports: int, priority: str) -> None:
 def test_distress_alone_opens_a_case_from_p1(priority: str, opens: bool) -> None:
     found = wanted(in_distress=True, distress_priority=Priority(priority))
     assert found == ([("care", ["distress"], priority)] if opens else [])
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_who_is_watched_over_already_is_heard_of_whatever_the_priority(priority: Priority) -> None:
+    assert wanted(watched=True, in_distress=True, distress_priority=priority) == [("care", ["distress"], priority)]
+    beside = wanted("insult", watched=True, in_distress=True, human=True, distress_priority=priority)
+    assert [group for group, _, _ in beside] == ["rights", "care"]
+    assert wanted("insult", watched=True, human=True) == [("rights", ["insult"], "P3")], "no cry, no record"
+
+
+@pytest.mark.parametrize(
+    ("status", "days", "watched"),
+    [("open", 0, True), ("answered", 30, True), ("open", 31, False), ("closed", 0, False)],
+)
+def test_a_person_is_watched_over_while_the_case_of_this_episode_is_open(status: str, days: int, watched: bool) -> None:
+    _, case = opened(AuthorRow(), want=Wanted("care", ["distress"], Priority.P1, True, True, True))
+    author = AuthorRow(cases=[changed(case, status=status)])
+    assert (cases.current(POLICY, author, "care", AT_MS + days * DAY_MS) is not None) is watched
+    assert cases.current(POLICY, author, "rights", AT_MS) is None
 
 
 def test_distress_beside_a_violation_has_a_case_of_the_violation_and_its_own_where_urgent() -> None:
@@ -188,7 +207,7 @@ def test_a_case_is_due_by_its_priority(priority: str, minutes: int) -> None:
     _, case = opened(AuthorRow(), want=want)
     at = from_kafka_ms(AT_MS)
     evidence = cases.dossier(post(), {}, [], PAST, at)
-    record = cases.record(POLICY, "m", want, case, evidence, "ann", "cause", ["why"])
+    record = cases.record(POLICY, "m", case, evidence, "ann", "cause", ["why"])
     assert record.due_at == from_kafka_ms(AT_MS + minutes * 60_000)
     assert record.escalation_id == codec.make_id("consultation-escalations", "cause", f"escalation:{case.case_id}")
     assert (record.status, record.human_required, record.reasons) == ("open", False, ["why"])
@@ -203,13 +222,75 @@ def test_one_post_can_move_two_cases_under_different_ids() -> None:
     assert [case["case_id"] for case in gone.cases] == [case["case_id"] for case in seen.cases]
 
 
-def test_a_deletion_says_nothing_to_a_case_that_is_closed_or_moved_on_to_another_post() -> None:
+def test_a_deletion_is_told_to_a_case_that_moved_on_to_another_post_and_not_to_a_closed_one() -> None:
     ann = Life()
-    ann.write("p1", "defamation")
-    ann.write("p2", "defamation")
-    assert ann.delete("p1").cases == []
-    ann.author = changed(ann.author, cases=[changed(case, status="closed") for case in ann.author.cases])
+    ann.write("p1", "defamation", text="あの店")
+    moved = ann.write("p2", "defamation")
+    gone = ann.delete("p1")
+    assert (gone.case["post_id"], gone.case["decision_id"]) == ("p1", gone.decision["decision_id"])
+    assert gone.case["dossier"]["post"]["text"] == "あの店"
+    (case,) = ann.author.cases
+    assert (case.post_id, case.decision_id, case.waiting) == ("p2", moved.decision["decision_id"], {"p2": "look"})
+    ann.author = changed(ann.author, cases=[changed(case, status="closed")])
     assert ann.delete("p2").cases == []
+
+
+def test_routes_and_categories_are_those_of_the_whole_case() -> None:
+    ann = Life()
+    assert ann.write("p1", "crime_aid").routes == ["staff", "police_cyber", "ihc"]
+    seen = ann.write("p2", "obscene")
+    assert (seen.case["categories"], seen.routes) == (
+        ["crime_aid", "obscene"],
+        ["staff", "police_cyber", "ihc", "safeline"],
+    )
+    assert [route["body"] for route in ann.delete("p1").case["routes"]] == seen.routes
+
+
+# -- which decision has which cases ----------------------------------------------------------------------------------
+
+
+def test_a_decision_knows_all_its_cases_and_its_own_first() -> None:
+    _, case = opened(AuthorRow())
+    row = PostRow()
+    for decision, case_id in [("d1", "a"), ("d1", "b"), ("d2", "b"), ("d1", "a"), ("d1", "c"), ("d3", "a")]:
+        row = cases.joined(row, decision, changed(case, case_id=case_id))
+    assert {decision: cases.of_decision(row, decision) for decision in ("d1", "d2", "d3", "d4")} == {
+        "d1": ["a", "b", "c"],
+        "d2": ["b"],
+        "d3": ["a"],
+        "d4": [],
+    }
+    assert cases.of_post(row) == ["a", "b", "c"]
+    assert cases.of_post(PostRow(cases={"d1": "a", "d2": "b"})) == ["b", "a"]  # as rows were before
+
+
+# -- what waits ------------------------------------------------------------------------------------------------------
+
+
+def test_of_a_case_from_before_it_was_kept_the_last_post_waits() -> None:
+    _, case = opened(AuthorRow())
+    for human, what in ((True, "decide"), (False, "look")):
+        assert cases.waiting(changed(case, waiting=None, human=human)) == {"p1": what}
+    assert cases.waiting(changed(case, waiting=None, status="closed")) == {}
+
+
+def test_a_post_waits_for_the_most_that_was_asked_of_it() -> None:
+    known = cases.waits({}, "p1", "look")
+    known = cases.waits(known, "p1", "asked")
+    known = cases.waits(known, "p1", "decide")
+    assert known == {"p1": "asked"}
+    assert cases.decides(known)
+    assert not cases.decides(cases.waits({}, "p2", "look"))
+
+
+def test_posts_beyond_what_a_case_can_list_keep_it_open() -> None:
+    known: dict[str, Waits] = {}
+    for number in range(MAX_WAITING + 5):
+        known = cases.waits(known, f"p{number}", "decide" if number > MAX_WAITING else "look")
+    assert len(known) == MAX_WAITING + 1
+    for number in range(MAX_WAITING + 5):
+        known = cases.without(known, f"p{number}")
+    assert known == {"": "decide"}
 
 
 def test_a_deletion_that_moves_cases_of_two_episodes_tells_their_records_apart() -> None:

@@ -1,5 +1,6 @@
 """A request for removal that nobody answers becomes a removal, once; every other clock does nothing."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit import memory
+from tests.unit.builders import check
 from tests.unit.memory import (
     AT_MS,
     CONTEXT,
@@ -28,7 +30,7 @@ from workers.codec import decision_id, output_id
 from workers.decide import Context
 from workers.events import Action, Topic
 from workers.pipeline import Incoming, Pipeline
-from workers.state import Bucket, BucketIndex, Clock, Output, PostRow, changed
+from workers.state import AuthorRow, Bucket, BucketIndex, Clock, Output, PostRow, changed
 
 DUE_MS = AT_MS + DAY_MS
 
@@ -205,15 +207,124 @@ ROW = PostRow(standing=Action.REQUEST_REMOVAL, standing_id="a", clock=CLOCK, dec
     "row", [None, changed(ROW, clock=None), changed(ROW, clock=Clock(action_id="b", due_ms=DUE_MS))]
 )
 def test_no_such_clock_on_the_post_means_no_step(row: PostRow | None) -> None:
-    assert clocks.fire(CONTEXT, row, "ann", "p1", CLOCK) is None
+    assert clocks.fire(CONTEXT, AuthorRow(), row, "ann", "p1", CLOCK) is None
 
 
-@pytest.mark.parametrize("row", [changed(ROW, deleted=True), changed(ROW, in_distress=True)])
-def test_deleted_posts_and_people_in_distress_are_let_be(row: PostRow) -> None:
-    entry = clocks.fire(CONTEXT, row, "ann", "p1", CLOCK)
+def test_a_deleted_post_is_let_be() -> None:
+    entry = clocks.fire(CONTEXT, AuthorRow(), changed(ROW, deleted=True), "ann", "p1", CLOCK)
     assert entry is not None
     assert entry.outputs == []
     assert (entry.post.clock, entry.post.standing, entry.post.version) == (None, Action.REQUEST_REMOVAL, 1)
+
+
+# -- people in distress ------------------------------------------------------------------------------------------------
+
+CRY_MS = DUE_MS - HOUR_MS
+
+
+def cried(*, labels: Sequence[str] = ("defamation",), at_ms: int = CRY_MS) -> tuple[MemoryRows, Pipeline]:
+    """A request that stands, and another post in which its author despairs."""
+    rows, line = asked(labels=labels)
+    apply(line, post("p2", text="消えたい", offset=1, at_ms=at_ms), "distress")
+    return rows, line
+
+
+def test_no_clock_acts_on_a_person_lately_in_distress_and_a_person_decides() -> None:
+    rows, line = cried()
+    (case,) = rows.author().cases
+    request = rows.post().standing_id
+    (output,) = run_out(line)
+    check(output)
+    record = only([output], Topic.ESCALATIONS)
+    assert record["escalation_id"] == output_id(Topic.ESCALATIONS, request, f"escalation:{case.case_id}")
+    assert (record["case_id"], record["status"], record["human_required"]) == (case.case_id, "updated", True)
+    assert (record["post_id"], record["decision_id"]) == ("p1", decision_id("p1", 1))
+    assert record["dossier"]["post"]["text"] == "本文"
+    assert record["previous_sha256"] == case.head
+    assert record["reasons"] == [
+        "削除要請の期限 2026年11月2日 9時00分（日本時間） までに対応がない",
+        "投稿者への配慮が必要なため、担当者が判断する",
+    ]
+    row, (moved,) = rows.post(), rows.author().cases
+    assert (row.standing, row.standing_id, row.clock) == (Action.REQUEST_REMOVAL, request, None)
+    assert (moved.human, moved.head) == (True, hashlib.sha256(output.value).hexdigest())
+    assert moved.waiting == {"p1": "decide"}
+    assert run_out(line, DUE_MS + DAY_MS) == []
+
+
+@pytest.mark.parametrize(("days", "acts"), [(13.9, False), (14, False), (14.001, True)])
+def test_how_long_a_cry_holds_the_clock_is_the_policys(days: float, acts: bool) -> None:
+    rows, line = cried(at_ms=DUE_MS - round(days * DAY_MS))
+    assert (rows.post().standing, len(rows.clocks())) == (Action.REQUEST_REMOVAL, 1)
+    (output,) = run_out(line)
+    assert (output.topic is Topic.ACTIONS) == acts
+
+
+def test_rows_from_before_cries_were_noted_know_when_care_was_sent() -> None:
+    author = AuthorRow(care_ms=CRY_MS)
+    entry = clocks.fire(CONTEXT, author, changed(ROW, labels=["insult"]), "ann", "p1", CLOCK)
+    assert entry is not None
+    assert [output.topic for output in entry.outputs] == [Topic.ESCALATIONS]
+
+
+def test_a_post_that_is_itself_in_distress_has_no_clock_and_would_not_be_removed() -> None:
+    row = changed(ROW, in_distress=True, labels=["insult"])
+    entry = clocks.fire(CONTEXT, AuthorRow(), row, "ann", "p1", CLOCK)
+    assert entry is not None
+    record = only(entry.outputs, Topic.ESCALATIONS)
+    assert (record["status"], record["categories"], record["priority"]) == ("open", ["insult"], "P3")
+    assert [route["body"] for route in record["routes"]] == ["staff"]
+
+
+def test_a_clock_without_authority_asks_nobody_either() -> None:
+    rows, _ = cried()
+    authority = changed(POLICY.data.authority, clock=[])
+    asks_only = Context(replace(POLICY, data=changed(POLICY.data, authority=authority)), "model-1")
+    assert run_out(pipeline(rows, context=asks_only)) == []
+
+
+@pytest.mark.parametrize("cut", range(6))
+@pytest.mark.parametrize("labels", [("defamation",), ("insult",)])
+def test_a_crash_while_asking_ends_in_one_record_and_one_case(cut: int, labels: tuple[str, ...]) -> None:
+    rows, line = cried(labels=labels) if labels == ("defamation",) else _second_insult()
+    ((author_id, post_id, clock),) = line.due(0, DUE_MS)
+    rows.cut = len(rows.log) + cut
+    sent: list[Output] = []
+    with suppress(Cut):
+        sent = line.fire(0, author_id, post_id, clock)
+        line.settle(0, clock)
+    rows.cut = None
+    again = run_out(pipeline(rows))
+    (value,) = {output.value for output in [*sent, *again]}
+    (case,) = [case for case in rows.author().cases if case.group == "rights"]
+    assert (case.head, case.human) == (hashlib.sha256(value).hexdigest(), True)
+    assert (rows.buckets(), rows.post(post_id).clock) == ({}, None)
+
+
+def _second_insult() -> tuple[MemoryRows, Pipeline]:
+    """A request without a case."""
+    rows = MemoryRows()
+    line = pipeline(rows)
+    apply(line, post("p0", offset=0, at_ms=AT_MS - HOUR_MS), "insult")
+    apply(line, post("p1", offset=1), "insult")
+    apply(line, post("p2", text="消えたい", offset=2, at_ms=CRY_MS), "distress")
+    assert rows.author().cases == []
+    return rows, line
+
+
+def test_what_moved_the_case_on_since_a_crash_is_not_undone() -> None:
+    """The entry is there, the author's row was cut off behind it, and staff acted before the clock was found again."""
+    rows, line = cried()
+    ((author_id, post_id, clock),) = line.due(0, DUE_MS)
+    rows.cut = len(rows.log) + 1
+    with suppress(Cut):
+        line.fire(0, author_id, post_id, clock)
+    rows.cut = None
+    apply(line, review("close", at_ms=DUE_MS + 1))
+    (closed,) = rows.author().cases
+    assert closed.status == "closed"
+    assert len(run_out(pipeline(rows))) == 1
+    assert rows.author().cases == [closed]
 
 
 # -- buckets -----------------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_a_clean_edit_settles_a_request(ann: Life) -> None:
     clean = ann.write("p1", at_ms=AT_MS + HOUR_MS)
     assert (clean.act, clean.entry.clocks_cleared) == ("none", asked.entry.clocks_set)
     assert "投稿者の対応により削除要請は完了" in clean.decision["reasons"]
-    assert clocks.fire(CONTEXT, ann.rows["p1"], "ann", "p1", asked.entry.clocks_set[0]) is None
+    assert clocks.fire(CONTEXT, ann.author, ann.rows["p1"], "ann", "p1", asked.entry.clocks_set[0]) is None
     again = ann.write("p1", "defamation", at_ms=AT_MS + 2 * HOUR_MS)
     assert (again.act, again.action["due_at"]) == ("request_removal", when(AT_MS + 26 * HOUR_MS))
     assert len(ann.author.strikes) == 1
@@ -164,7 +164,7 @@ def test_an_edit_into_distress_drops_the_clock(ann: Life) -> None:
     assert (seen.act, seen.entry.clocks_cleared) == ("none", asked.entry.clocks_set)
     assert "投稿者の対応により削除要請は完了" not in seen.decision["reasons"]  # it was dropped, not answered
     assert seen.case["human_required"]
-    assert clocks.fire(CONTEXT, ann.rows["p1"], "ann", "p1", asked.entry.clocks_set[0]) is None
+    assert clocks.fire(CONTEXT, ann.author, ann.rows["p1"], "ann", "p1", asked.entry.clocks_set[0]) is None
     assert ann.rows["p1"].standing is Action.NONE
     assert len(ann.author.strikes) == 1  # of the first text
 
@@ -220,8 +220,11 @@ def test_whatever_an_author_does(steps: list[tuple[str, dict[str, float] | None,
     strikes: set[str] = set()
     messages: list[int] = []
     ids: set[tuple[str, str]] = set()
+    posts = 0
     for post_id, found, days, imminent in steps:
         at_ms += days * DAY_MS + 1
+        if post_id not in ann.rows:  # deleted unseen, it may have been counted and forgotten once an author is known
+            posts += found is not None or not posts or at_ms - ann.author.since_ms < 30 * DAY_MS
         if found is None:
             seen = ann.delete(post_id, at_ms=at_ms)
         else:
@@ -251,4 +254,4 @@ def test_whatever_an_author_does(steps: list[tuple[str, dict[str, float] | None,
         assert not ids & set(told)
         ids |= set(told)
     assert all(later - earlier >= DAY_MS for earlier, later in pairwise(messages))
-    assert ann.author.posts == len(ann.rows)
+    assert ann.author.posts == posts

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from workers.cases import record_id
 from workers.demo import Account
 from workers.events import Topic
 
@@ -40,6 +41,22 @@ def test_a_request_that_ran_out_waits_for_its_removal() -> None:
     assert account.overdue(AFTER)
     account.take(Topic.ACTIONS, action("remove", "a-request_removal"))
     assert not account.overdue(AFTER)
+
+
+@pytest.mark.parametrize("case_first", [True, False])
+def test_a_clock_that_led_to_a_person_is_answered(case_first: bool) -> None:
+    """Its author was lately in distress. Another record of the case answers nothing."""
+    account = Account()
+    account.take(Topic.DECISIONS, decision(1))
+    request = (Topic.ACTIONS, action("request_removal", "d1", DUE))
+    told = {"post_id": "p", "case_id": "c", "escalation_id": record_id("d1", "c")}
+    asked = (Topic.ESCALATIONS, told | {"escalation_id": record_id("a-request_removal", "c")})
+    account.take(Topic.ESCALATIONS, told)
+    for topic, record in [asked, request] if case_first else [request, asked]:
+        assert account.overdue(AFTER) == (topic is Topic.ESCALATIONS and not case_first)
+        account.take(topic, record)
+    assert not account.overdue(AFTER)
+    assert account.summary()["escalations"] == 2
 
 
 @pytest.mark.parametrize(

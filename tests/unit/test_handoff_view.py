@@ -17,6 +17,7 @@ from tests.unit.memory import Json
 from tests.unit.stories import WORDS, one, raw, resealed
 from workers import forms, handoff, handoff_view
 from workers.handoff import Sheet
+from workers.page import visible
 
 FORMS: Final = forms.load()
 GOLDEN: Final = Path(__file__).parent / "golden"
@@ -124,14 +125,14 @@ def test_words_are_folded_in_on_a_screen_and_stand_on_paper(reveal: bool) -> Non
 def test_a_hostile_text_is_text(text: str) -> None:
     page, calm = Page(saying(text)), Page(saying("a"))
     assert [line for line in page.outline if "span" not in line] == calm.outline
-    assert page.said["blockquote"] == [handoff_view.visible(text)] * 2
+    assert page.said["blockquote"] == [visible(text)] * 2
     assert not set(page.html) & (UNSEEN | {"\r"})
 
 
 def test_what_cannot_be_seen_is_shown_and_the_rest_stands() -> None:
-    assert handoff_view.visible("a\u202eb\u200b\x1b\r\n\tc\ud800") == "a［U+202E］b［U+200B］［U+001B］\n\tc［U+D800］"
+    assert visible("a\u202eb\u200b\x1b\r\n\tc\ud800") == "a［U+202E］b［U+200B］［U+001B］\n\tc［U+D800］"
     for seen in ("👨\u200d👩\u200d👧", "é か\u3099 ｶﾞ \u3000 ㍿", "می\u200cخواهم"):
-        assert handoff_view.visible(seen) == seen
+        assert visible(seen) == seen
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if len(text) < 100])
@@ -154,12 +155,12 @@ def test_hostile_fields_other_than_the_text(text: str) -> None:
 )
 def test_marks_never_change_the_words(text: str, spans: list[tuple[int, int]]) -> None:
     page = Page(saying(text, *spans))
-    whole = handoff_view.visible(text)
+    whole = visible(text)
     assert page.said.get("blockquote", []) == ([whole, whole] if text else [])
     marked = "".join(
         character for place, character in enumerate(text) if any(max(start, 0) <= place < end for start, end in spans)
     )
-    assert "".join(page.said.get("mark", [])) == handoff_view.visible(marked) * 2
+    assert "".join(page.said.get("mark", [])) == visible(marked) * 2
 
 
 @pytest.mark.parametrize("label", ["defamation", "suicide_inducement"])

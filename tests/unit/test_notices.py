@@ -15,7 +15,8 @@ from workers.events import Action, Notice, from_kafka_ms
 from workers.judge import Scored
 from workers.policy import MILD_TO_HARSH
 
-TOLD: Final = [*MILD_TO_HARSH[1:], Action.RESTORE]
+MEASURES: Final = MILD_TO_HARSH[1:]
+TOLD: Final = [*MEASURES, Action.RESTORE]
 TEXT: Final = "⟦投稿の本文⟧"
 
 
@@ -69,7 +70,7 @@ def test_a_clause_that_the_policy_has_dropped_since_is_cited_by_its_id() -> None
     assert "利用規約の「old-clause」に当たる" in notice(Action.REMOVE, ["insult"], "old-clause").body
 
 
-@pytest.mark.parametrize("action", TOLD)
+@pytest.mark.parametrize("action", MEASURES)
 def test_beside_distress_no_clause_no_label_no_deadline(action: Action) -> None:
     found = notice(action, ["suicide_inducement"], "model-suicide", in_distress=True)
     told = "\n".join([found.title, found.body, *found.resources])
@@ -79,6 +80,31 @@ def test_beside_distress_no_clause_no_label_no_deadline(action: Action) -> None:
         "よりそいホットライン 0120-279-338",
         "まもろうよ こころ https://www.mhlw.go.jp/mamorouyokokoro/",
     ]
+
+
+def test_beside_distress_each_measure_has_words_of_its_own() -> None:
+    told = {action: notice(action, ["threat"], in_distress=True) for action in MEASURES}
+    assert len({one.body for one in told.values()}) == len(MEASURES)
+    for action, one in told.items():
+        for_a_while = bool(re.search("一時|あいだ|見合わせ", one.title + one.body))
+        assert for_a_while == (action is Action.LIMIT_VISIBILITY)
+        assert ("返信" in one.body) == (action is not Action.LIMIT_VISIBILITY), "how to object"
+    assert "削除しました" in told[Action.REMOVE].title
+
+
+def test_what_is_taken_back_is_told_plainly_to_anybody() -> None:
+    assert notice(Action.RESTORE, [], "", in_distress=True) == notice(Action.RESTORE, [], "")
+
+
+def test_every_label_that_can_be_warned_of_links_to_something_that_teaches() -> None:
+    data = POLICY.data
+    warned = {
+        label
+        for label, rule in data.labels.items()
+        for ladder in [rule.ladder, *([data.borderline_ladder] if rule.borderline_below else [])]
+        if Action.WARN in [rung.action for rung in data.ladders[ladder].rungs]
+    }
+    assert warned <= data.resources.keys()
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(LABEL_IDS, st.integers(0, 9999).map(lambda n: n / 10_000))))

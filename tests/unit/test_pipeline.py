@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from models.labels import LABEL_IDS
 from tests.unit import memory
 from tests.unit.memory import (
     AT_MS,
@@ -312,9 +313,17 @@ def test_the_classifier_gets_the_thresholds_of_the_policy() -> None:
 
 
 def test_imminent_signs_are_looked_for_in_the_plain_text() -> None:
-    line = pipeline(MemoryRows())
-    results = classify(line, texts(line, "遺書を書いた", "猫が好き"))
+    line = pipeline(MemoryRows(), ScriptedClassifier(lambda text: ("distress",)))
+    results = classify(line, texts(line, "遺\u200b書を書いた", "猫が好き"))
     assert [result.imminent for result in results] == [True, False]
+
+
+@pytest.mark.parametrize("label", LABEL_IDS)
+def test_they_are_looked_for_beside_distress_and_inducement_alone(label: str) -> None:
+    """No other decision asks for them, and the search takes as long as the normalising."""
+    line = pipeline(MemoryRows(), ScriptedClassifier(lambda text: (label,)))
+    (result,) = classify(line, texts(line, "遺書を書いた"))
+    assert result.imminent is (label in ("distress", "suicide_inducement"))
 
 
 # -- what a decision is ------------------------------------------------------------------------------------------------

@@ -87,6 +87,22 @@ def test_a_sign_that_holds_up_or_means_nothing_is_told_with_its_line(tmp_path: P
         policy_check.examine(tmp_path / "mine.yml", POINTS, TODAY).checked()
 
 
+def test_expressions_of_the_packaged_file_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite tried them; a worker would try them at each start."""
+    tried: list[list[str]] = []
+
+    def probe(expressions: list[str]) -> dict[int, str]:
+        tried.append(expressions)
+        return {}
+
+    monkeypatch.setattr("workers.policy_probe.probe", probe)
+    assert policy_check.examine(None, POINTS, TODAY).policy is not None
+    code, _, _ = check(tmp_path, TEXT.replace("imminent_signs:\n", "imminent_signs:\n  - '{now}.{0,3}終活'\n"))
+    assert code == 0
+    (new,) = tried[1]
+    assert (tried[0], new.startswith("(?:今"), new.endswith(").{0,3}終活")) == ([], True, True)
+
+
 def test_what_cannot_be_read_is_not_looked_at_by_the_calendar(tmp_path: Path) -> None:
     broken = TEXT.replace("verified_at: 2022-08-26", "verified_at: soon")
     _, _, err = check(tmp_path, broken)

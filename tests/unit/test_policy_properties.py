@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from itertools import chain
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ from tests.unit.streams import (
     writes,
 )
 from workers.decide import Context
-from workers.events import Action, Topic
+from workers.events import Action, Topic, to_kafka_ms
 from workers.policy import MILD_TO_HARSH
 from workers.state import Output
 
@@ -91,25 +91,53 @@ def _cried(record: Json) -> bool:
     return bool(record["post_id"].startswith("ann-d"))
 
 
-def _penal(outputs: Sequence[Sequence[Output]]) -> tuple[list[Json], list[Json]]:
-    """What was decided and done about the other posts; `history.posts` alone may tell that there were more."""
-    decisions = [one for one in streams.records(outputs, Topic.DECISIONS) if not _cried(one)]
-    return [one | {"history": one["history"] | {"posts": 0}} for one in decisions], streams.records(
-        outputs, Topic.ACTIONS
-    )
+@dataclass(frozen=True)
+class _Lived:
+    """A life and what it left: outputs, and how harsh what stands on each post is at the end."""
+
+    outputs: list[list[Output]]
+    standing: dict[str, int]
+
+    def found(self) -> list[Json]:
+        """What was found in the other posts. Only `history.posts`, and whether the machine suspended, may differ."""
+        told = [one for one in streams.records(self.outputs, Topic.DECISIONS) if not _cried(one)]
+        names = ("decision_id", "flagged", "severity", "clauses", "scores")
+        return [
+            {name: one[name] for name in names} | {"history": one["history"] | {"posts": 0, "suspended": False}}
+            for one in told
+        ]
+
+    def done(self) -> dict[str, Json]:
+        """What was done and why, by id: not in which words, and by when."""
+        actions = streams.records(self.outputs, Topic.ACTIONS)
+        return {one["action_id"]: {name: one[name] for name in ("action", "clause", "reasons")} for one in actions}
+
+
+def _lived(stream: Sequence[Told], policy: str) -> _Lived:
+    rows = MemoryRows()
+    line = memory.pipeline(rows, context=CONTEXTS[policy])
+    outputs = [*play(line, stream), time_passes(line, END_MS)]
+    posts = {one["post_id"] for one in streams.records(outputs, Topic.DECISIONS) if not _cried(one)}
+    stand = {post: rows.post(post, post.partition("-")[0]) for post in posts}
+    return _Lived(outputs, {post: max(_rank(row.standing), _rank(row.beside)) for post, row in stand.items()})
 
 
 @MANY
 @given(cries(), st.sampled_from(sorted(CONTEXTS)))
 def test_distress_alone_yields_no_action_and_no_strike_whatever_else_there_is(life: list[Event], policy: str) -> None:
-    """In the same life without these posts, every other decision counts the same, every action has the same bytes."""
+    """Beside the same life without these posts: the same is found in the others, for the same reasons, and nothing
+    harsher is left standing on any. A clock that must not act, and gentle words, are all that distress changes.
+    """
     stream = told(life)
-    outputs = whole(stream, CONTEXTS[policy])
-    assert not any(_cried(action) for action in streams.records(outputs, Topic.ACTIONS))
-    for decision in filter(_cried, streams.records(outputs, Topic.DECISIONS)):
+    lived = _lived(stream, policy)
+    assert not any(_cried(action) for action in streams.records(lived.outputs, Topic.ACTIONS))
+    for decision in filter(_cried, streams.records(lived.outputs, Topic.DECISIONS)):
         assert (decision["action"], decision["clauses"], decision["severity"]) == ("none", [], "none")
-    others = [one for one in stream if not one.event.post.startswith("d")]
-    assert _penal(outputs) == _penal(whole(others, CONTEXTS[policy]))
+    calm = _lived([one for one in stream if not one.event.post.startswith("d")], policy)
+    assert lived.found() == calm.found()
+    done, otherwise = lived.done(), calm.done()
+    assert {id: done[id] for id in done.keys() & otherwise} == {id: otherwise[id] for id in done.keys() & otherwise}
+    assert all(stands <= calm.standing[post] for post, stands in lived.standing.items())
 
 
 @MANY
@@ -117,17 +145,32 @@ def test_distress_alone_yields_no_action_and_no_strike_whatever_else_there_is(li
 def test_a_person_in_distress_is_never_told_of_violation_penalty_score_or_machine(
     life: list[Event], policy: str
 ) -> None:
-    """Not by a message of care, and not by a notice about a post whose newest text is flagged distress."""
+    """Not by a message of care, nor by a notice about a post that is flagged distress or comes within two weeks of one.
+
+    Nor does a clock act on them: what it removed was theirs who had been silent about everything.
+    """
+    stream = told(life)
+    days_ms = CONTEXTS[policy].policy.data.windows.distress_days * memory.DAY_MS
     in_distress: dict[str, bool] = {}
-    for output in chain(*whole(told(life), CONTEXTS[policy])):
-        record = json.loads(output.value)
-        if output.topic is Topic.DECISIONS and record["scores"]:
-            in_distress[record["post_id"]] = DISTRESS in record["flagged"]
-        elif output.topic is Topic.CARE:
-            assert not UNSPEAKABLE.search(json.dumps(record["message"], ensure_ascii=False))
-        elif output.topic is Topic.ACTIONS and in_distress.get(record["post_id"]):
-            assert not UNSPEAKABLE.search(json.dumps(record["notice"], ensure_ascii=False))
-            assert record["due_at"] is None
+    cried_ms: list[int] = []
+    for one, outputs in zip(stream, whole(stream, CONTEXTS[policy]), strict=False):  # the last is the silence after it
+        told_ms = one.at_ms - one.event.hours_late * memory.HOUR_MS
+        lately = bool(cried_ms) and told_ms <= max(cried_ms) + days_ms
+        for output in outputs:
+            record = json.loads(output.value)
+            if output.topic is Topic.DECISIONS and record["scores"]:
+                in_distress[record["post_id"]] = DISTRESS in record["flagged"]
+                cried_ms += [told_ms] * (DISTRESS in record["flagged"])
+            elif output.topic is Topic.CARE:
+                assert not UNSPEAKABLE.search(json.dumps(record["message"], ensure_ascii=False))
+            elif output.topic is Topic.ACTIONS and record["automated"] and record["cause"] != record["decision_id"]:
+                due_ms = to_kafka_ms(datetime.fromisoformat(record["appeal_until"])) - 14 * memory.DAY_MS
+                assert all(due_ms > cry + days_ms for cry in cried_ms), "a clock removed it"
+            elif output.topic is not Topic.ACTIONS or record["action"] == Action.RESTORE:
+                continue
+            elif lately or in_distress.get(record["post_id"]):
+                assert not UNSPEAKABLE.search(json.dumps(record["notice"], ensure_ascii=False))
+                assert record["due_at"] is None
 
 
 # -- a replay decides the same -----------------------------------------------------------------------------------------
@@ -199,7 +242,8 @@ def _of_each(stream: Sequence[Told]) -> dict[str, list[Json]]:
             found[one.event.author].append(record)
         offsets[kind] += 1
     for output in time_passes(line, END_MS):
-        found[output.key.decode()].append(json.loads(output.value))
+        record = json.loads(output.value)
+        found[record["author_id"]].append(record)
     return found
 
 

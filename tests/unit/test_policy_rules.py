@@ -95,12 +95,18 @@ MISTAKES: Final = [
     ("    - {body: houterasu,", "    - {§body: ihaho, why: もう一度}\n    - {body: houterasu,", "warning: routes.defamation[3].body: `ihaho` stands twice", "Keep the first"),
     ("contacts: [yorisoi", "contacts: [§ihaho", "care.contacts[0]: `ihaho` has no hours", "Add hours to bodies.ihaho."),
     # -- regular expressions
-    ("  - 今夜|今晩", "  - §(今夜|今晩", "imminent_signs[0]: `(今夜|今晩", "Mend it"),
-    ("  - 今夜|今晩", "  - §'[[今]夜'\n  - 今夜|今晩", "imminent_signs[0]: `[[今]夜` is no regular expression: Possible nested set", "Mend it"),
-    ("  - 今夜|今晩", "  - §'今夜|'\n  - 今夜|今晩", "imminent_signs[0]: `今夜|` matches every text", "Look for an empty branch"),
-    ("  - 今夜|今晩", "  - §''\n  - 今夜|今晩", "imminent_signs[0]: `` matches every text", "Look for an empty branch"),
-    ("  - 今夜|今晩", f"  - §'{'(' * 2_000}今{')' * 2_000}'\n  - 今夜|今晩", "imminent_signs[0]: `((((", "Mend it"),
-    ("  - 今夜|今晩", "  - §今{1,99999999999}\n  - 今夜|今晩", "imminent_signs[0]: `今{1,99999999999}` is no regular expression", "Mend it"),
+    ("imminent_signs:\n", "imminent_signs:\n  - §(今夜\n", "imminent_signs[0]: `(今夜` is no regular expression", "Mend it"),
+    ("imminent_signs:\n", "imminent_signs:\n  - §'[[今]夜'\n", "imminent_signs[0]: `[[今]夜` is no regular expression: Possible nested set", "Mend it"),
+    ("imminent_signs:\n", "imminent_signs:\n  - §'今夜|'\n", "imminent_signs[0]: `今夜|` matches every text", "Look for an empty branch"),
+    ("imminent_signs:\n", "imminent_signs:\n  - §''\n", "imminent_signs[0]: `` matches every text", "Look for an empty branch"),
+    ("imminent_signs:\n", f"imminent_signs:\n  - §'{'(' * 2_000}今{')' * 2_000}'\n", "imminent_signs[0]: `((((", "Mend it"),
+    ("imminent_signs:\n", "imminent_signs:\n  - §今{1,99999999999}\n", "imminent_signs[0]: `今{1,99999999999}` is no regular expression", "Mend it"),
+    ("imminent_signs:\n", "imminent_signs:\n  - §'{tonite}死'\n", "imminent_signs[0]: unknown word {tonite}", "A word may hold those before it."),
+    ("imminent_words:\n", "imminent_words:\n  §early: '{now}'\n", "imminent_words.early: unknown word {now}", "There is none: leave it out. A word"),
+    ("imminent_words:\n", "imminent_words:\n  §odd: '(夜'\n", "imminent_words.odd: `(夜` is no regular expression", "Mend it"),
+    ("imminent_words:\n", "imminent_words:\n  §Odd: 夜\n", "imminent_words.Odd: `Odd` is no name of a word", "Use small letters"),
+    ("imminent_words:\n", f"imminent_words:\n  l: {'夜' * 1_000}\n  m: '{'{l}' * 19}'\n  §n: '{{m}}{{m}}'\n", "imminent_words.n: grows over 20,000 characters", "Use fewer words in words."),
+    ("imminent_except:\n", "imminent_except:\n  - §昔|\n", "imminent_except[0]: `昔|` matches every text", "Look for an empty branch"),
 ]
 # fmt: on
 
@@ -141,6 +147,12 @@ def test_every_mistake_is_told_and_none_hides_another() -> None:
         "resources_in_distress[1]",
         "care.title",
     ]
+
+
+def test_a_word_that_is_wrong_is_told_once_and_not_with_every_sign_that_uses_it() -> None:
+    found = edited("imminent_words:\n  link: ", "imminent_words:\n  §link: '('\n  other: ")
+    (told,) = found.told()
+    assert told.startswith(f"mine.yml:{found.line}: imminent_words.link: `(` is no regular expression")
 
 
 def test_a_section_that_cannot_be_read_is_not_judged_by_the_defaults() -> None:

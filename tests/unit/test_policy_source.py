@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.policies import POINTS, TEXT
@@ -60,6 +60,7 @@ def test_many_aliases_of_aliases_are_read_once_each() -> None:
     assert len(policy_source.read(text).lines.of) < 200
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.integers(0, len(TEXT)))
 def test_whatever_stands_in_the_file_is_told_and_never_raised(more: str, at: int) -> None:
     text = TEXT[:at] + more + TEXT[at:]

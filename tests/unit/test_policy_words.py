@@ -14,8 +14,10 @@ def between(start: str, end: str) -> str:
 
 WARN: Final = between("  warn:\n    title", "  request_removal:\n    title")
 REQUEST: Final = between("  request_removal:\n    title", "  limit_visibility:\n    title")
-RESTORE: Final = between("  restore:\n    title", "# 違反の疑いに")
-HOLD: Final = between("notice_in_distress:\n", "resources_in_distress:")
+RESTORE: Final = between("  restore:\n    title", "restored:  ")
+GONE_TITLE: Final = "  remove:\n    title: 投稿を削除しました\n    body: |-\n      この投稿は"
+HOLD: Final = between("  limit_visibility:\n    title: 投稿の表示を一時的に見合わせて", GONE_TITLE)
+GONE: Final = between(GONE_TITLE, "  suspend:\n    title: アカウントのご利用")
 CARE: Final = between("care:   ", "  contacts: [yorisoi")
 
 
@@ -77,11 +79,16 @@ MISTAKES: Final = [
     (CARE, "    人と話したい", "    §ご家庭に連絡しました。人と話したい", "care.body: must not say that others were told: `連絡しました`", "Say it without"),
     (CARE, "title: あなたのことが気がかりです", "§title: 自動のお知らせ", "care.title: must not mention a score or AI: `自動`", "Say it without"),
     (CARE, "    人と話したい", "    §{name}さん、人と話したい", "care.body: unknown placeholder {name}", "There is none: leave it out."),
-    # -- the notice of a hold beside distress
-    (HOLD, "担当者が確認する", "確認する", "notice_in_distress.body: must offer a person", "Say who, such as"),
-    (HOLD, "    つらいお気持ち", "    §規約の違反です。つらいお気持ち", "notice_in_distress.body: must not mention a violation or penalty: `規約`", "Say it without"),
-    (HOLD, "    つらいお気持ち", "    §{clause}。つらいお気持ち", "notice_in_distress.body: unknown placeholder {clause}", "There is none: leave it out."),
-    (HOLD, "title: 投稿の", "§title: 死なないで。投稿の", "notice_in_distress.title: must not present death as a way out", "Say it without"),
+    # -- the notices of measures beside distress
+    (HOLD, "担当者が確認する", "確認する", "notices_in_distress.limit_visibility.body: must offer a person", "Say who, such as"),
+    (HOLD, "    つらいお気持ち", "    §規約の違反です。つらいお気持ち", "notices_in_distress.limit_visibility.body: must not mention a violation or penalty: `規約`", "Say it without"),
+    (HOLD, "    つらいお気持ち", "    §{clause}。つらいお気持ち", "notices_in_distress.limit_visibility.body: unknown placeholder {clause}", "There is none: leave it out."),
+    (HOLD, "title: 投稿の", "§title: 死なないで。投稿の", "notices_in_distress.limit_visibility.title: must not present death as a way out", "Say it without"),
+    (GONE, "この投稿は、", "§一時的に、", "notices_in_distress.remove.body: must not say that it is for a while: `一時`", "Say it without"),
+    (GONE, "この投稿は、", "§担当者が確認するあいだ、", "notices_in_distress.remove.body: must not say that it is for a while: `確認するあいだ`", "Say it without"),
+    (GONE, "title: 投稿を削除しました", "§title: ' '", "notices_in_distress.remove.title: is empty", "Write what the author is to read."),
+    (GONE, "  remove:", "  §restore:", "notices_in_distress.restore: nobody in distress is told of this action so", "Leave it out."),
+    (TEXT, "notices_in_distress:\n  warn:", "§notices_in_distress:\n  restore:", "notices_in_distress: `warn` is missing", "Add warn: with title and body."),
 ]
 # fmt: on
 
@@ -124,6 +131,6 @@ def test_kind_words_are_not_taken_for_what_they_contain(also: str) -> None:
 def test_a_folded_text_is_told_at_its_key() -> None:
     found = changed(CARE, "  body: |-\n", "  §body: >-\n")
     assert found.told() == []
-    text = found.text.replace("担当者がお返事します", "お返事します")
+    text = found.text.replace("返信すれば担当者がお返事します", "返信すればお返事します")
     (told,) = Edited(text, found.line).told()
     assert told.startswith(f"mine.yml:{found.line}: care.body: must offer a person")

@@ -25,6 +25,7 @@ from workers.events import Topic
 from workers.ledger import Ledger
 from workers.pipeline import Pipeline
 from workers.policy import Policy
+from workers.table import BrokerClock
 from workers.telemetry import JsonFormatter, Metrics
 
 OTHER = policy.parse(TEXT.replace("strike_days: 90", "strike_days: 91"), "other.yml", POINTS)
@@ -100,7 +101,7 @@ def test_the_same_file_again_keeps_the_version(replica: Replica) -> None:
             TEXT.replace("borderline_ladder: caution", "borderline_ladder: stairs"),
             "borderline_ladder: unknown `stairs`",
         ),
-        (TEXT.replace("  - 今夜|", "  - (夜+)+$|今夜|"), "imminent_signs[0]: `(夜+)+$"),
+        (TEXT.replace("imminent_signs:\n", "imminent_signs:\n  - (夜+)+$\n"), "imminent_signs[0]: `(夜+)+$"),
         ("", "Expected `object`, got `null`"),
     ],
 )
@@ -163,7 +164,7 @@ def test_a_worker_starts_with_nothing_that_the_check_calls_an_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "policy.yml"
-    path.write_text(TEXT.replace("  - 今夜|", "  - (夜+)+$|今夜|"), "utf-8")
+    path.write_text(TEXT.replace("imminent_signs:\n", "imminent_signs:\n  - (夜+)+$\n"), "utf-8")
     with pytest.raises(PolicyError, match="takes far too long"):
         reload.load(path, POINTS)
     caplog.set_level(logging.WARNING)
@@ -179,6 +180,7 @@ class Topics:
     """What a Loop asks of the app: topics that acknowledge at once, and keep what they took."""
 
     consumer_generation_id = 1
+    consumer = SimpleNamespace(sought_generation=1)
 
     def __init__(self) -> None:
         self.sent: dict[str, list[Any]] = {}
@@ -192,7 +194,9 @@ class Topics:
 
 
 class Rows(MemoryRows):
-    """With the one thing more that a Loop awaits."""
+    """With what more a Loop needs."""
+
+    clock = BrokerClock()
 
     async def flush(self) -> None: ...
 

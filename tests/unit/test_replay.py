@@ -148,6 +148,37 @@ def test_a_request_runs_out_after_its_authors_last_word(tmp_path: Path, settings
     assert found["removals_of_ignored_requests"] == 0
 
 
+def test_a_request_of_somebody_lately_in_distress_becomes_no_removal(tmp_path: Path, settings: Settings) -> None:
+    """As the worker's clock, which asks a person instead."""
+    file = policy_file(tmp_path)
+    world = World(context(file))
+    world.write("p1", scores={"defamation": 0.9})
+    world.write("p2", scores={"distress": 0.9})
+    world.write("p1", 2, by_ms=48 * HOUR_MS, scores={"threat": 0.9})
+    assert (world.removed, world.decisions[-1]["action"]) == (0, "limit_visibility")
+    decisions = world.save(tmp_path)[0]
+    _, found = run(settings, policy=file, decisions=decisions)
+    assert (found["changed"], found["removals_of_ignored_requests"]) == (0, 0)
+
+    def change(raw: Json) -> None:
+        raw["windows"]["distress_days"] = 1
+
+    _, found = run(settings, policy=policy_file(tmp_path, change, "one-day.yml"), decisions=decisions)
+    assert (found["changed"], found["removals_of_ignored_requests"]) == (0, 0), "it was said an hour later"
+
+
+def test_the_case_that_a_clock_opened_is_known_to_what_follows() -> None:
+    world = World(Context(POLICY, "m"))
+    world.write("p0", scores={"insult": 0.9})
+    world.write("p1", scores={"insult": 0.9})
+    world.write("p2", scores={"distress": 0.6})
+    recorded = [replay.Recorded(decode(Decision, json.dumps(one).encode())) for one in world.decisions]
+    life = replay.Replay(Context(POLICY, "m"), 0)
+    assert len(list(life.run(recorded, [], AT_MS + 9 * DAY_MS))) == 3
+    (case,) = life._author.cases
+    assert (case.group, case.waiting, life.removals) == ("rights", {"p1": "decide"}, [])
+
+
 def test_what_staff_decided_stands(tmp_path: Path, settings: Settings) -> None:
     """Overturned: no strike under the new policy either, though its case has another id there or none."""
     world = World(context(policy_file(tmp_path)))

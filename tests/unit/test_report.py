@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from models import baselines, report
-from models.classifier import Prediction
 from models.data import LabelledPost
 from models.evaluate import Scored, comparison, figures, score
 from models.labels import LABEL_IDS
@@ -25,11 +24,10 @@ class Told:
         self.thresholds = dict.fromkeys(LABEL_IDS, 0.5)
         self._skill = skill
 
-    def classify(self, texts: Sequence[str]) -> list[Prediction]:
+    def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
         rng = random.Random(self.version)
         return [
-            Prediction({label: float((label == text) == (rng.random() < self._skill)) for label in LABEL_IDS}, [])
-            for text in texts
+            {label: float((label == text) == (rng.random() < self._skill)) for label in LABEL_IDS} for text in texts
         ]
 
 
@@ -92,8 +90,8 @@ def test_registers_and_lengths_have_their_own_figures() -> None:
 
 
 def test_the_word_list_reads_evasion_and_knows_no_context() -> None:
-    found = baselines.WordList().classify(["お前もう4ね", "今日はいい天気", "推しが尊くて「死ね」とは言わない"])
-    assert [one.scores["insult"] for one in found] == [1.0, 0.0, 1.0]
+    found = baselines.WordList().scores(["お前もう4ね", "今日はいい天気", "推しが尊くて「死ね」とは言わない"])
+    assert [one["insult"] for one in found] == [1.0, 0.0, 1.0]
 
 
 def test_tf_idf_learns_from_training_and_takes_its_thresholds_from_validation() -> None:

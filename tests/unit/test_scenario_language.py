@@ -17,7 +17,8 @@ def story(*steps: tuple[str, Any], **more: Any) -> Any:
 
 
 def test_a_true_story_passes() -> None:
-    act_out(story((THREAT, HELD), ("day 1 10:30 ann edits p1", {"action": "restore"})))
+    edited = {"action": "restore", "case A": "updated P1 threat"}
+    act_out(story((THREAT, HELD), ("day 1 10:30 ann edits p1", edited)))
 
 
 @pytest.mark.parametrize(

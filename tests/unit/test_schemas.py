@@ -238,7 +238,7 @@ def test_only_inputs_and_what_came_later_are_optional() -> None:
     assert optional.pop(Topic.POSTS) == {
         *("text", "platform", "url", "lang", "thread_id", "reply_to", "reports", "minor_suspected")
     }
-    assert optional.pop(Topic.STAFF_REVIEWS) == {"case_id", "decision_id", "action", "requested_by"}
+    assert optional.pop(Topic.STAFF_REVIEWS) == {"case_id", "decision_id", "action", "clause", "requested_by"}
     assert optional.pop(Topic.ESCALATIONS) == {"previous_sha256"}  # records from before the chain lack it
     assert not any(optional.values()), optional
 

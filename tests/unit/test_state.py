@@ -40,20 +40,26 @@ def _strikes(found: list[Strike]) -> list[Strike]:
 
 @st.composite
 def steps(draw: st.DrawFn) -> tuple[AuthorRow, AuthorRow]:
-    """An author before and after a step: strikes come, change and go; cases come and change; care only moves on."""
+    """An author before and after a step: strikes come, change and go; cases come and change; care and cries move on."""
     unique = st.lists(STRIKE, unique_by=lambda strike: strike.post_id, max_size=6)
     was = [state.changed(case, case_id=f"c{n}") for n, case in enumerate(draw(st.lists(CASE, max_size=3)))]
     now = [draw(st.sampled_from([case, state.changed(case, status="closed", last_ms=9)])) for case in was]
     new = [state.changed(case, case_id=f"n{n}") for n, case in enumerate(draw(st.lists(CASE, max_size=2)))]
-    posts, care = draw(st.integers(0, 3)), draw(st.none() | st.integers(0, 9))
+    posts, care, cry = draw(st.integers(0, 3)), draw(st.none() | st.integers(0, 9)), draw(st.none() | st.integers(0, 9))
     before = AuthorRow(
-        posts=posts, strikes=_strikes(draw(unique)), cases=was, care_ms=care, suspended=draw(st.booleans())
+        posts=posts,
+        strikes=_strikes(draw(unique)),
+        cases=was,
+        care_ms=care,
+        distress_ms=cry,
+        suspended=draw(st.booleans()),
     )
     after = AuthorRow(
         posts=posts + draw(st.integers(0, 1)),
         strikes=_strikes(draw(unique)),
         cases=now + new,
         care_ms=draw(st.sampled_from([care, (care or 0) + 5])),
+        distress_ms=draw(st.sampled_from([cry, (cry or 0) + 5])),
         suspended=draw(st.booleans()),
     )
     return before, after

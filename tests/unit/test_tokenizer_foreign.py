@@ -91,7 +91,7 @@ def test_ids_are_those_of_transformers(directory: Path) -> None:
 def test_offsets_point_at_the_characters(directory: Path) -> None:
     tokenizer = TransformersTokenizer(directory)
     pieces = {i: token for token, i in tokenizer.vocabulary.items()}
-    right = total = 0
+    right = total = between = characters = 0
     for text in [*texts(200), *(plain(text).text for text in ODD)]:
         tokens = tokenizer.tokenize(text)
         assert len(tokens.ids) == len(tokens.offsets)
@@ -102,7 +102,9 @@ def test_offsets_point_at_the_characters(directory: Path) -> None:
                 right += text[start:end].lower() == pieces[token_id].removeprefix("##")
         seen = {i for start, end in tokens.offsets for i in range(start, end)}
         lost = [i for i, char in enumerate(text) if i not in seen and not (char.isspace() or combining(char))]
-        assert len(lost) <= len(text) // 20, "hardly a character falls between tokens"
+        assert len(lost) <= max(1, len(text) // 10)  # where a word is unknown, its place is a guess
+        between, characters = between + len(lost), characters + len(text)
+    assert between < characters / 100, "hardly a character falls between tokens"
     assert total > 2_000
     assert right > 0.9 * total  # not all: two of them take the accents off, が is か to them
 

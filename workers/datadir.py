@@ -1,0 +1,79 @@
+"""The process's directory: whose store lies in it, and what becomes of one that is damaged.
+
+The store is a copy of the changelog up to an offset that is kept within it. Beside another changelog (another group,
+prefix or cluster) that offset means nothing, and the rows are other authors' histories: RocksDB and Faust would take
+them without a word. So the directory says whose it is, and a worker of somebody else does not start.
+
+A damaged store is no loss: whatever was sent stands in the changelog. It is marked, and the next start deletes it.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from workers.errors import SettingsError, usable
+
+log = logging.getLogger(__name__)
+
+OWNER_FILE: Final = "owner.json"
+DAMAGED_FILE: Final = "damaged"
+STORE: Final = "v1"  # Faust's, within its datadir; tests/unit/test_datadir.py holds it
+_GONE: Final = "No such file or directory"
+
+
+def claim(directory: Path, owner: Mapping[str, str]) -> None:
+    """Before the store is opened: make it this worker's, or refuse (SettingsError). A damaged one is deleted."""
+    file = directory / OWNER_FILE
+    with usable(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            _compare(file, owner)
+        else:  # new, or from before directories said whose they are
+            file.write_text(json.dumps(owner), "utf-8")
+        if (directory / DAMAGED_FILE).exists():
+            log.warning("the store was damaged: it is read again from the changelog")
+            shutil.rmtree(directory / STORE, ignore_errors=True)
+            (directory / DAMAGED_FILE).unlink()
+
+
+def _compare(file: Path, owner: Mapping[str, str]) -> None:
+    try:
+        found = json.loads(file.read_bytes())
+        told = ", ".join(f"{what} {found[what]}" for what in owner)
+    except (ValueError, LookupError, TypeError):
+        raise SettingsError(f"MIMAMORI_DATADIR: {file} is not what a worker wrote; delete {file.parent}") from None
+    if any(found[what] != owner[what] for what in owner):
+        wanted = ", ".join(f"{what} {name}" for what, name in owner.items())
+        raise SettingsError(
+            f"MIMAMORI_DATADIR: {file.parent} holds the store of {told}; this worker's is {wanted}."
+            " Give it a directory of its own, or delete this one if nobody else uses it"
+        )
+
+
+def fault_of(error: BaseException | None) -> str | None:
+    """What RocksDB says of its files, as kind and reason; None for an error of anything else.
+
+    rocksdict raises bare exceptions. The middle of their texts may quote what is stored, so it is left out.
+    """
+    if type(error) is not Exception:
+        return None
+    kind, *parts = (part.strip() for part in str(error).split(":"))
+    if kind not in ("Corruption", "IO error") or not parts:
+        return None
+    return f"{kind}: {parts[-1] if kind == 'IO error' else parts[0]}"
+
+
+def condemn(directory: Path, error: BaseException | None) -> bool:
+    """Mark the store for the next start if `error`, or what led to it, shows it damaged; a full disk does not."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # contexts can run in a circle
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    faults = [fault_of(one) or "" for one in seen]
+    damaged = any(fault.startswith("Corruption") or fault.endswith(_GONE) for fault in faults)
+    if damaged:
+        (directory / DAMAGED_FILE).touch()
+    return damaged
