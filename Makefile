@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 RUN ?= runs/default
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick test-real check format bench kafka-test chaos train evaluate schemas lock clean
+.PHONY: help install demo test test-quick test-broker test-faults check format bench kafka-test chaos train evaluate schemas lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -32,13 +32,17 @@ install: $(STAMP)  ## .venv with everything pinned in requirements.lock
 demo: $(STAMP)  ## embedded Kafka + a worker + sample posts, every decision printed
 	@$(BIN)/mimamori demo
 
-test: test-quick test-real  ## the whole test suite (real-Kafka tests are skipped without Java); -j2 halves the wait
+test: test-quick test-broker test-faults  ## the whole test suite (real-Kafka tests are skipped without Java); -j3 at once
 
 test-quick: $(STAMP)  ## its part without a broker: units and commands
 	$(BIN)/python -m pytest tests/unit tests/cli
 
-test-real: $(STAMP)  ## its part on real parts: the embedded broker, Apache Kafka, chaos
-	$(BIN)/python -m pytest $(filter-out tests/unit tests/cli,$(patsubst %/,%,$(dir $(wildcard tests/*/__init__.py))))
+test-broker: $(STAMP)  ## its part on one Apache Kafka
+	$(BIN)/python -m pytest tests/broker --ignore tests/broker/test_faults.py
+
+test-faults: $(STAMP)  ## the rest: the embedded broker, what breaks, chaos on three brokers
+	$(BIN)/python -m pytest tests/broker/test_faults.py \
+	  $(filter-out tests/unit tests/cli tests/broker,$(patsubst %/,%,$(dir $(wildcard tests/*/__init__.py))))
 
 check: $(STAMP)  ## ruff, mypy --strict, import rules, generated files current
 	$(BIN)/ruff check .

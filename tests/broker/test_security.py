@@ -91,7 +91,12 @@ def one_line(site: Site, command: tuple[str, ...], settings: Settings, *said: st
 def test_the_documented_rights_are_enough_and_needed(site: Site) -> None:
     """Topics are made, a post is decided, a dead letter is sent back, by users that may do nothing else."""
     kafka, outside = site.kafka, site.outside
-    assert {user: len(acls) for user, acls in site.rights.items()} == {"worker": 10, "redrive": 7, "topics": 24}
+    assert {user: len(acls) for user, acls in site.rights.items()} == {
+        "worker": 10,
+        "redrive": 7,
+        "topics": 24,
+        "report": 4,
+    }
     site.make_topics()
     kafka.allow(site.rights["worker"] + site.rights["redrive"])
     with WorkerProcess(**{"bootstrap": "", **site.by("worker")}) as worker:
