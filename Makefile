@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 RUN ?= runs/default
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick test-broker test-faults check format bench kafka-test chaos train evaluate schemas lock clean
+.PHONY: help install demo test test-quick test-broker test-faults check format bench fuzz kafka-test chaos train evaluate schemas lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ kafka-test: $(STAMP)  ## fetch Apache Kafka's jars from Maven Central and run th
 chaos: $(STAMP)  ## kill workers and brokers, then check every record (SEED=n RUNS=n KILLS=n POSTS=n); log in runs/chaos
 	tests/kafka/fetch.sh $(KAFKA_HOME)
 	$(BIN)/python -m tests.chaos $(foreach name,SEED RUNS KILLS POSTS,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
+
+fuzz: $(STAMP)  ## a million damaged records through decode, classify (a stand-in) and decide in memory (RECORDS=n SEED=n)
+	@$(BIN)/python -m benchmarks.fuzz $(foreach name,RECORDS SEED,$(if $($(name)),--$(shell echo $(name) | tr A-Z a-z) $($(name))))
 
 bench: $(STAMP)  ## classifier, worker and loops by hand in one run on the same posts (PARTS=a,b QUICK=1); into runs/bench
 	tests/kafka/fetch.sh $(KAFKA_HOME)

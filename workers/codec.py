@@ -21,6 +21,7 @@ T = TypeVar("T")
 MAX_RECORD_BYTES: Final = 1 << 20  # posts takes messages up to 1 MiB
 MAX_DEAD_LETTER_BYTES: Final = 2 << 20  # base64 of such a message is longer than the message
 _ID_CHARACTERS: Final = 32  # 128 bits
+_LAST_STAMP_MS: Final = 253_370_764_800_000  # 9999-01-01T00:00:00Z: what is due after it still has a date
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
@@ -104,6 +105,12 @@ def decode_review(key: bytes | None, raw: bytes | None) -> Review:
     if review.verdict == "change_action" and review.action is None:
         raise BadRecord(Fault.INVALID_FIELD, "Object missing required field `action` for verdict change_action")
     return review
+
+
+def check_stamp(timestamp_ms: int) -> None:
+    """Kafka's timestamp, from which all due times count: -1 and 0 say none, and what lies past 9998 has no year."""
+    if not 0 < timestamp_ms < _LAST_STAMP_MS:
+        raise BadRecord(Fault.INVALID_FIELD, "the record's Kafka timestamp is no time")
 
 
 def _check_key(key: bytes | None, author_id: str, topic: Topic) -> None:

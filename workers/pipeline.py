@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from models.labels import DISTRESS
 from models.normalize import plain
 from workers import clocks, forget, reviews
-from workers.codec import DECODE_OF
+from workers.codec import DECODE_OF, check_stamp
 from workers.deadletter import dead_letter
 from workers.decide import Context, decide_post, source_name
 from workers.decide import content_of as post_content
@@ -132,6 +132,7 @@ class Pipeline:
     def decode(self, incoming: Incoming) -> Decoded:
         """Bytes to a record, or to the reason for a dead letter."""
         try:
+            check_stamp(incoming.timestamp_ms)
             return Decoded(incoming, DECODE_OF[incoming.kind](incoming.key, incoming.value))
         except BadRecord as error:
             return Decoded(incoming, error)

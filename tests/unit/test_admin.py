@@ -1,8 +1,9 @@
 """The health port serves three paths and no content, whatever it is asked for."""
 
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -48,6 +49,38 @@ def test_the_three_that_are_say_only_how_the_worker_is(port: int) -> None:
     assert 'mimamori_records_total{topic="posts"} 1.0' in shown
     names = {line.split("{")[0].split(" ")[0] for line in shown.splitlines() if not line.startswith("#")}
     assert all(name.startswith("mimamori_") for name in names), "no process, no platform, no Python internals"
+
+
+def ready() -> Health:
+    health = Health()
+    health.model_loaded = health.assigned = health.recovered = True
+    return health
+
+
+WRONG: dict[str, Callable[[Health], None]] = {
+    "the model is not loaded": lambda health: setattr(health, "model_loaded", False),
+    "no rebalance has finished": lambda health: setattr(health, "assigned", False),
+    "the authors' table is recovering": lambda health: setattr(health, "recovered", False),
+    "a batch is past its deadline": lambda health: setattr(health, "batch_deadline", time.monotonic() - 1),
+    "shutting down": lambda health: setattr(health, "draining", True),
+    "the event loop has been silent": lambda health: setattr(health, "beat", time.monotonic() - 31),
+}
+
+
+@pytest.mark.parametrize("reason", WRONG)
+def test_ready_is_false_for_each_reason_by_itself(reason: str) -> None:
+    health = ready()
+    assert health.not_ready() == []
+    WRONG[reason](health)
+    (told,) = health.not_ready()
+    assert told.startswith(reason)
+    assert bool(health.not_live()) == ("silent" in reason), "a restart helps against a hang alone"
+
+
+def test_a_batch_in_time_is_no_reason() -> None:
+    health = ready()
+    health.batch_deadline = time.monotonic() + 60
+    assert health.not_ready() == []
 
 
 def test_metrics_are_labelled_by_what_is_bounded_and_ours() -> None:

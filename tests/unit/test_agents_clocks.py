@@ -98,6 +98,17 @@ def test_a_partition_that_is_behind_fires_nothing() -> None:
     assert len(stage.store.clocks()) == 1
 
 
+def test_the_lag_is_shown_by_partition() -> None:
+    """Faust's own sensor has none."""
+    stage, _ = heir(asked(), AT_MS, 0.0)
+    stage.broker.ends[POSTS, 0] = 5
+    tick(stage)
+    assert stage.metrics.lag.labels(POSTS, "0")._value.get() == 5
+    stage.broker.ends[POSTS, 0] = 0
+    tick(stage)
+    assert stage.metrics.lag.labels(POSTS, "0")._value.get() == 0
+
+
 def test_a_clocks_rows_are_in_the_changelog_before_it_is_sent_and_it_ends_only_after() -> None:
     stage, _ = heir(asked(), DUE_MS + HOUR_MS, 0.0)
     stage.told.clear()
