@@ -18,7 +18,7 @@ from workers.errors import SettingsError, usable
 
 log = logging.getLogger(__name__)
 
-OWNER_FILE: Final = "owner.json"
+OWNER_FILE: Final = "mimamori-owner.json"
 DAMAGED_FILE: Final = "damaged"
 STORE: Final = "v1"  # Faust's, within its datadir; tests/unit/test_datadir.py holds it
 _GONE: Final = "No such file or directory"
@@ -26,31 +26,34 @@ _GONE: Final = "No such file or directory"
 
 def claim(directory: Path, owner: Mapping[str, str]) -> None:
     """Before the store is opened: make it this worker's, or refuse (SettingsError). A damaged one is deleted."""
-    file = directory / OWNER_FILE
+    file, damaged = directory / OWNER_FILE, directory / DAMAGED_FILE
     with usable(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        if file.exists():
-            _compare(file, owner)
-        else:  # new, or from before directories said whose they are
-            file.write_text(json.dumps(owner), "utf-8")
-        if (directory / DAMAGED_FILE).exists():
+        found = _read(file, owner) if file.exists() else dict(owner)  # none: new, or from before there were owners
+        if found is not None and found != owner:
+            raise SettingsError(
+                f"MIMAMORI_DATADIR: {directory} holds the store of {_told(found)}; this worker's is {_told(owner)}."
+                " Give it a directory of its own, or delete this one if nobody else uses it"
+            )
+        if found is None or damaged.exists():
             log.warning("the store was damaged: it is read again from the changelog")
             shutil.rmtree(directory / STORE, ignore_errors=True)
-            (directory / DAMAGED_FILE).unlink()
+            damaged.unlink(missing_ok=True)
+        if found is None or not file.exists():
+            file.write_text(json.dumps(dict(owner)), "utf-8")
 
 
-def _compare(file: Path, owner: Mapping[str, str]) -> None:
+def _read(file: Path, owner: Mapping[str, str]) -> dict[str, str] | None:
+    """Whose it is; None where that cannot be read, and then neither can the store be trusted."""
     try:
         found = json.loads(file.read_bytes())
-        told = ", ".join(f"{what} {found[what]}" for what in owner)
+        return {what: str(found[what]) for what in owner}
     except (ValueError, LookupError, TypeError):
-        raise SettingsError(f"MIMAMORI_DATADIR: {file} is not what a worker wrote; delete {file.parent}") from None
-    if any(found[what] != owner[what] for what in owner):
-        wanted = ", ".join(f"{what} {name}" for what, name in owner.items())
-        raise SettingsError(
-            f"MIMAMORI_DATADIR: {file.parent} holds the store of {told}; this worker's is {wanted}."
-            " Give it a directory of its own, or delete this one if nobody else uses it"
-        )
+        return None
+
+
+def _told(owner: Mapping[str, str]) -> str:
+    return ", ".join(f"{what} {name}" for what, name in owner.items())
 
 
 def fault_of(error: BaseException | None) -> str | None:

@@ -62,6 +62,9 @@ class FaultyClassifier:
 
 def put_in(faults: Mapping[str, Any]) -> None:
     """Before the worker begins."""
+    if "clock_seconds" in faults:  # before the product is imported, which may keep the function
+        right = time.time
+        _set(time, "time", lambda: right() + faults["clock_seconds"])
     from models.classifier import Classifier
     from workers import agents, pipeline
 
@@ -72,9 +75,6 @@ def put_in(faults: Mapping[str, Any]) -> None:
         _set(pipeline, "CLASSIFY_DEADLINE_SECONDS", faults["classify_seconds"])
     if "batch_seconds" in faults:
         _set(agents, "BATCH_DEADLINE_SECONDS", faults["batch_seconds"])
-    if "clock_seconds" in faults:
-        right = time.time
-        _set(time, "time", lambda: right() + faults["clock_seconds"])
     if "file_bytes" in faults:
         resource.setrlimit(resource.RLIMIT_FSIZE, (faults["file_bytes"], faults["file_bytes"]))
 
@@ -85,7 +85,7 @@ def _set(where: object, name: str, what: object) -> None:
 
 
 if __name__ == "__main__":
+    put_in(json.loads(os.environ[VARIABLE]))
     from workers.cli import main
 
-    put_in(json.loads(os.environ[VARIABLE]))
     sys.exit(main())

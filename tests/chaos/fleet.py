@@ -1,7 +1,7 @@
 """The workers of a run and their supervisor: whatever ends is started again, as a cluster manager would.
 
-A store that a fault damaged is the operator's part: where the worker ends over it, its directory is deleted and the
-worker started again, as docs/operations.md says.
+A store that a fault damaged is the worker's own part: it ends over it, and its next life reads it again from the
+changelog. Nothing is deleted here.
 """
 
 import random
@@ -45,6 +45,11 @@ class Slot:
     def data(self) -> Path:
         """MIMAMORI_DATADIR."""
         return self.home / "data"
+
+    @property
+    def store(self) -> Path:
+        """RocksDB's files in it."""
+        return self.data / "v1"
 
     @property
     def log(self) -> Path:
@@ -152,7 +157,7 @@ class Fleet:
                 shutil.rmtree(slot.data, ignore_errors=True)
                 return
             slot.damaged = True
-            files = sorted(path for path in slot.data.rglob("*") if path.is_file() and path.stat().st_size > 0)
+            files = sorted(path for path in slot.store.rglob("*") if path.is_file() and path.stat().st_size > 0)
             if not files:
                 return
             chosen = self._chance.choice(files)
@@ -223,6 +228,5 @@ class Fleet:
         self.exits[f"{code} {slot.expected or ('over its damaged store' if over_store else 'by itself')}"] += 1
         slot.expected = ""
         if over_store:
-            shutil.rmtree(slot.data, ignore_errors=True)
             slot.damaged = False
             self.rebuilt += 1

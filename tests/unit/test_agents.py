@@ -47,6 +47,8 @@ async def ends_by(running: Awaitable[None], stage: Stage) -> BaseException:
 def test_the_changelog_is_awaited_before_the_outputs_and_these_before_any_record_is_finished() -> None:
     async def run() -> None:
         stage = Stage()
+        await stage.store.flush()  # the time was told lately: nothing else waits for the changelog
+        stage.told.clear()
         stage.broker.go_on.clear()
         running = asyncio.ensure_future(stage.run(stage.events(posts(2))))
         await until(lambda: len(stage.broker.sent) == 2)
@@ -66,6 +68,7 @@ def test_the_changelog_is_awaited_before_the_outputs_and_these_before_any_record
 def test_rows_that_the_changelog_did_not_take_let_no_output_out() -> None:
     async def run() -> None:
         stage = Stage()
+        await stage.store.flush()
         stage.store.fails = GuaranteeAtRisk("the authors' changelog took no write: KafkaTimeoutError")
         error = await ends_by(stage.run(stage.events(posts(1))), stage)
         assert isinstance(error, GuaranteeAtRisk)
@@ -96,6 +99,24 @@ def test_no_exception_leaves_the_agents_body(monkeypatch: pytest.MonkeyPatch) ->
         error = await ends_by(stage.run(stage.events(posts(1)), stage.events(posts(2)[1:])), stage)
         assert isinstance(error, ZeroDivisionError)
         assert stage.finished == 0
+
+    asyncio.run(run())
+
+
+def test_a_batch_in_which_an_offset_is_missing_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit that follows would cover the record that never came."""
+
+    async def look(*_: object) -> int:
+        return 1
+
+    monkeypatch.setattr(agents, "first_offset_from", look)
+
+    async def run() -> None:
+        stage = Stage()
+        first, _, third = posts(3)
+        error = await ends_by(stage.run(stage.events([first, third])), stage)
+        assert str(error) == f"{POSTS}/0: offset 1 was skipped before 2"
+        assert (stage.broker.sent, stage.finished) == ([], 0)
 
     asyncio.run(run())
 

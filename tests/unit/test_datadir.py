@@ -49,10 +49,14 @@ def test_one_from_before_directories_said_whose_they_are_is_taken(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"changelog": "x"}', b"\xff"])
-def test_a_note_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+def test_where_it_cannot_be_read_whose_it_is_the_store_is_not_trusted_either(tmp_path: Path, content: bytes) -> None:
+    file = store(tmp_path)
     (tmp_path / datadir.OWNER_FILE).write_bytes(content)
-    with pytest.raises(SettingsError, match=f"delete {tmp_path}"):
-        datadir.claim(tmp_path, MINE)
+    datadir.claim(tmp_path, MINE)
+    assert not file.exists()
+    file = store(tmp_path)
+    datadir.claim(tmp_path, MINE)
+    assert file.exists(), "said anew"
 
 
 DAMAGE = [

@@ -98,6 +98,14 @@ def test_a_strike_more_than_the_limit_drops_the_oldest() -> None:
     assert apply_effect(before, effect_between(before, after), "posts", 0).strikes == after.strikes
 
 
+def test_no_step_leaves_more_strikes_than_the_limit() -> None:
+    """Whatever it says of the oldest: a row that grows without end would make each of the author's records dearer."""
+    full = [Strike(post_id=f"p{n:03}", labels=[], at_ms=n, decision_id="d") for n in range(state.MAX_STRIKES)]
+    new = [Strike(post_id=f"new{n}", labels=[], at_ms=1_000 + n, decision_id="d") for n in range(3)]
+    kept = apply_effect(AuthorRow(strikes=full), Effect(strikes=new), "posts", 0).strikes
+    assert kept == [*full[3:], *new]
+
+
 def test_a_case_more_than_the_limit_drops_the_first() -> None:
     full = [
         Case(

@@ -57,6 +57,13 @@ def test_file_keeps_the_contract() -> None:
     assert WANTED.topics[Topic.DEAD_LETTERS].max_message_bytes == WANTED.producer_limit() == 2 << 20
 
 
+def test_the_changelogs_acknowledgements_tell_the_brokers_time() -> None:
+    """Workers time removals by it: of a topic without this they would go by their own host's clock."""
+    told = {topic: spec.configs(2).get("message.timestamp.type") for topic, spec in WANTED.topics.items()}
+    assert {topic for topic, kind in told.items() if kind == "LogAppendTime"} == {CHANGELOG}
+    assert set(told.values()) == {None, "LogAppendTime"}, "of posts it is the producer's: due times count from it"
+
+
 def test_physical_names() -> None:
     assert WANTED.physical(Topic.POSTS) == "posts"
     assert WANTED.physical(Topic.POSTS, prefix="eu.") == "eu.posts"
