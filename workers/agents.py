@@ -138,7 +138,7 @@ class Loop:
         decoded: list[Decoded] = []
         characters = 0
         for count, event in enumerate(events):
-            if not self._owned(event.message):
+            if not self._owned(event.message) or self._finished(event.message):
                 continue
             one = self.pipeline.decode(self._incoming(event.message))
             characters += one.characters
@@ -151,6 +151,10 @@ class Loop:
         """A record taken before a rebalance is read again by its owner, from the last commit."""
         current = self.app.consumer_generation_id
         return bool(message.generation_id == current and current != self._fenced_generation)
+
+    def _finished(self, message: Any) -> bool:
+        """A record that was fetched before the seek lies below the commit: to decide it again would send it again."""
+        return bool(message.offset < self._position(message.topic, message.partition))
 
     async def _nothing_skipped(self, batch: Sequence[Incoming]) -> None:
         """Offsets follow each other. Where one is missing the log itself is asked: a transaction's marker is none of

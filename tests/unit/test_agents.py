@@ -121,6 +121,20 @@ def test_a_batch_in_which_an_offset_is_missing_ends_the_worker(monkeypatch: pyte
     asyncio.run(run())
 
 
+def test_what_lies_below_the_commit_is_not_sent_again() -> None:
+    """Faust fetches from where the log begins before it seeks."""
+
+    async def run() -> None:
+        stage = Stage()
+        stage.ledger.forget({(POSTS, 0)})
+        stage.broker._committed_offset[stage.broker._new_topicpartition(POSTS, 0)] = 2
+        await stage.run(stage.events(posts(4)))
+        assert [record["source"]["offset"] for _, record in stage.broker.sent] == [2, 3]
+        assert stage.ledger.next(POSTS, 0) == 4
+
+    asyncio.run(run())
+
+
 def test_what_was_taken_before_a_rebalance_is_left_to_its_owner() -> None:
     async def run() -> None:
         stage = Stage()
